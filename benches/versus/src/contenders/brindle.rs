@@ -1,0 +1,16 @@
+use brindle::Cache;
+
+use super::Family;
+use crate::workload::Value;
+
+pub struct Brindle;
+
+impl Family for Brindle {
+    const NAME: &'static str = "brindle";
+
+    type Of<V: Value> = Cache<u64, V>;
+
+    fn new<V: Value>(capacity: u64) -> Self::Of<V> {
+        Cache::new(capacity)
+    }
+}

@@ -1,0 +1,214 @@
+//! The source of truth: versioned rows in a SQLite file, and the commit sequence that orders every change to them.
+
+use std::cell::Cell;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use rusqlite::OpenFlags;
+use rusqlite::TransactionBehavior;
+use rusqlite::params;
+use tempfile::TempDir;
+
+use crate::error::Error;
+use crate::progress::Progress;
+use crate::report::grouped;
+use crate::workload::mix;
+
+const BODY_BYTES: usize = 128;
+const FIRST_VERSION: u64 = 1;
+const ROWS_A_FILL: usize = 10_000;
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What a cache holds: cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    pub(crate) version: u64,
+    pub(crate) body: Arc<[u8]>,
+}
+
+/// A row, and the commit sequence of the snapshot it was read from.
+pub(crate) struct Loaded {
+    pub(crate) row: Row,
+    pub(crate) snapshot: u64,
+}
+
+/// A finished update: the row's new version, and the place of the commit in the order of all commits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Committed {
+    pub(crate) version: u64,
+    pub(crate) sequence: u64,
+}
+
+/// A database in a folder that goes away with it.
+pub(crate) struct Database {
+    folder: TempDir,
+    load_delay: Duration,
+}
+
+impl Database {
+    /// A new database with `rows` rows at their first version.
+    pub(crate) fn create(
+        rows: usize,
+        load_delay: Duration,
+        stop: &AtomicBool,
+        progress: &mut Progress,
+    ) -> Result<Self, Error> {
+        let folder = TempDir::with_prefix("stale_refill-").map_err(|source| Error::Io {
+            what: "cannot make a temporary folder".to_owned(),
+            source,
+        })?;
+        let database = Self { folder, load_delay };
+        let mut connection =
+            database.connect(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+        connection.execute_batch(
+            "PRAGMA journal_mode = WAL;
+             CREATE TABLE rows (key INTEGER PRIMARY KEY, version INTEGER NOT NULL, body BLOB NOT NULL);
+             CREATE TABLE meta (id INTEGER PRIMARY KEY CHECK (id = 0), sequence INTEGER NOT NULL);
+             INSERT INTO meta VALUES (0, 1);",
+        )?;
+        let mut filled = 0;
+        while filled < rows {
+            if stop.load(Ordering::Relaxed) {
+                return Err(Error::Interrupted);
+            }
+            let end = rows.min(filled + ROWS_A_FILL);
+            let transaction = connection.transaction()?;
+            {
+                let mut insert =
+                    transaction.prepare_cached("INSERT INTO rows VALUES (?1, ?2, ?3)")?;
+                for key in filled as u64..end as u64 {
+                    insert.execute(params![key, FIRST_VERSION, body_of(key, FIRST_VERSION)])?;
+                }
+            }
+            transaction.commit()?;
+            filled = end;
+            progress.show(|| {
+                format!(
+                    "filling the database: {} of {} rows",
+                    grouped(filled as u64),
+                    grouped(rows as u64)
+                )
+            });
+        }
+        progress.clear();
+        Ok(database)
+    }
+
+    pub(crate) fn reader(&self) -> Result<Reader, Error> {
+        let connection = self.connect(OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        Ok(Reader {
+            connection,
+            delay: self.load_delay,
+            loads: Cell::new(0),
+        })
+    }
+
+    pub(crate) fn writer(&self) -> Result<Writer, Error> {
+        Ok(Writer {
+            connection: self.connect(OpenFlags::SQLITE_OPEN_READ_WRITE)?,
+        })
+    }
+
+    /// The version of every row, by key.
+    pub(crate) fn versions(&self) -> Result<Vec<u64>, Error> {
+        let connection = self.connect(OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let mut select = connection.prepare("SELECT version FROM rows ORDER BY key")?;
+        let versions = select
+            .query_map([], |row| row.get(0))?
+            .collect::<Result<Vec<u64>, _>>()?;
+        Ok(versions)
+    }
+
+    fn connect(&self, flags: OpenFlags) -> Result<Connection, Error> {
+        let path: PathBuf = self.folder.path().join("rows.sqlite");
+        let connection =
+            Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        // The file is thrown away at the end, so it need not survive a power cut.
+        connection.pragma_update(None, "synchronous", "OFF")?;
+        Ok(connection)
+    }
+}
+
+/// One thread's way to read.
+pub(crate) struct Reader {
+    connection: Connection,
+    delay: Duration,
+    loads: Cell<u64>,
+}
+
+impl Reader {
+    /// Loads a row. One statement is one read transaction, so the row and the commit sequence are of one snapshot: the
+    /// row is what it was after commit number `snapshot`, and every later change to it has a higher number.
+    pub(crate) fn load(&self, key: u64) -> Result<Loaded, Error> {
+        self.loads.set(self.loads.get() + 1);
+        let mut select = self.connection.prepare_cached(
+            "SELECT version, body, (SELECT sequence FROM meta) FROM rows WHERE key = ?1",
+        )?;
+        let loaded = select.query_row([key], |row| {
+            let body = Arc::from(row.get_ref(1)?.as_blob()?);
+            Ok(Loaded {
+                row: Row {
+                    version: row.get(0)?,
+                    body,
+                },
+                snapshot: row.get(2)?,
+            })
+        })?;
+        // The way back over a network, where there is one.
+        if !self.delay.is_zero() {
+            thread::sleep(self.delay);
+        }
+        Ok(loaded)
+    }
+
+    /// Loads so far.
+    pub(crate) fn loads(&self) -> u64 {
+        self.loads.get()
+    }
+}
+
+/// One thread's way to write.
+pub(crate) struct Writer {
+    connection: Connection,
+}
+
+impl Writer {
+    /// Gives the row its next version and a new body. The sequence is drawn while the write lock is held, so its order is
+    /// the order of the commits.
+    pub(crate) fn update(&mut self, key: u64) -> Result<Committed, Error> {
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let committed = {
+            let mut select =
+                transaction.prepare_cached("SELECT version + 1 FROM rows WHERE key = ?1")?;
+            let version: u64 = select.query_row([key], |row| row.get(0))?;
+            let mut update = transaction
+                .prepare_cached("UPDATE rows SET version = ?2, body = ?3 WHERE key = ?1")?;
+            update.execute(params![key, version, body_of(key, version)])?;
+            let mut bump = transaction
+                .prepare_cached("UPDATE meta SET sequence = sequence + 1 RETURNING sequence")?;
+            let sequence = bump.query_row([], |row| row.get(0))?;
+            Committed { version, sequence }
+        };
+        transaction.commit()?;
+        Ok(committed)
+    }
+}
+
+/// The only body that this version of this row ever had.
+pub(crate) fn body_of(key: u64, version: u64) -> [u8; BODY_BYTES] {
+    let mut body = [0; BODY_BYTES];
+    let mut word = mix(key).wrapping_add(version);
+    for chunk in body.chunks_exact_mut(size_of::<u64>()) {
+        word = mix(word.wrapping_add(0x9e37_79b9_7f4a_7c15));
+        chunk.copy_from_slice(&word.to_le_bytes());
+    }
+    body
+}

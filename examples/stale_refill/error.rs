@@ -1,0 +1,109 @@
+//! What can go wrong, said so that the reader knows what to change.
+
+use std::fmt;
+use std::sync::Arc;
+
+#[derive(Debug)]
+pub(crate) enum Error {
+    /// A flag that cannot be used as given.
+    Flag(String),
+    /// A trace file that cannot be followed.
+    Trace(String),
+    Io {
+        what: String,
+        source: std::io::Error,
+    },
+    Database(rusqlite::Error),
+    /// A load that failed for every caller who waited for it.
+    SharedLoad(Arc<Error>),
+    /// A cache could not be built.
+    Build(String),
+    Histogram(hdrhistogram::CreationError),
+    Signal(ctrlc::Error),
+    Plot(String),
+    /// A thread died instead of returning.
+    ThreadPanicked(&'static str),
+    /// A value came back that its key and version did not write.
+    WrongValue {
+        contender: &'static str,
+        key: u64,
+        version: u64,
+    },
+    /// The ledger that judges the reads is not what the database holds.
+    Ledger {
+        contender: &'static str,
+        key: u64,
+        ledger: u64,
+        database: u64,
+    },
+    /// Brindle broke its promise.
+    BrindleStale(u64),
+    /// Ctrl-C came before there was anything to show.
+    Interrupted,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(why) => write!(f, "{why}\nRun with --help to see every flag."),
+            Self::Trace(why) => f.write_str(why),
+            Self::Io { what, source } => write!(f, "{what}: {source}"),
+            Self::Database(source) => write!(f, "the database failed: {source}"),
+            Self::SharedLoad(source) => source.fmt(f),
+            Self::Build(why) => write!(f, "the cache could not be built: {why}"),
+            Self::Histogram(source) => write!(f, "no histogram: {source}"),
+            Self::Signal(source) => write!(f, "cannot listen for Ctrl-C: {source}"),
+            Self::Plot(why) => write!(
+                f,
+                "the plot could not be drawn: {why}; give another place with --svg PATH"
+            ),
+            Self::ThreadPanicked(who) => write!(f, "a {who} thread panicked; its message is above"),
+            Self::WrongValue {
+                contender,
+                key,
+                version,
+            } => {
+                write!(
+                    f,
+                    "{contender} returned a body for row {key} that version {version} never had"
+                )
+            }
+            Self::Ledger {
+                contender,
+                key,
+                ledger,
+                database,
+            } => write!(
+                f,
+                "after {contender}, the ledger says that row {key} is at version {ledger} but the database says {database}; \
+                 the counts above cannot be trusted"
+            ),
+            Self::BrindleStale(reads) => write!(
+                f,
+                "Brindle returned {reads} stale reads. It promises none: please report this with the flags you used"
+            ),
+            Self::Interrupted => {
+                f.write_str("interrupted before the first cache ran; nothing to show")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io { source, .. } => Some(source),
+            Self::Database(source) => Some(source),
+            Self::SharedLoad(source) => Some(source),
+            Self::Histogram(source) => Some(source),
+            Self::Signal(source) => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(source: rusqlite::Error) -> Self {
+        Self::Database(source)
+    }
+}

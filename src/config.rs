@@ -1,0 +1,35 @@
+//! Plain settings, chosen in the builder and fixed for a cache's life. Data alone: no behaviour, no locks.
+
+use std::time::Duration;
+
+use crate::rule::tombstone::EqualSource;
+use crate::rule::tombstone::Ordering;
+use crate::rule::tombstone::WhenForgotten;
+
+/// The greatest capacity: so far below the range of `u64` that the weights in a cache can never overflow their sum.
+pub(crate) const MOST_WEIGHT: u64 = 1 << 56;
+
+/// What a stripe must know of the builder's choices.
+#[derive(Clone, Debug)]
+pub(crate) struct StripeConfig {
+    pub(crate) ordering: Ordering,
+    pub(crate) equal: EqualSource,
+    pub(crate) when_forgotten: WhenForgotten,
+    /// Tombstones this stripe may hold.
+    pub(crate) tombstones: usize,
+    pub(crate) tombstone_ttl: Duration,
+    /// A listener wants to hear of what leaves.
+    pub(crate) told: bool,
+    pub(crate) weighted: bool,
+    /// Entries expected when the cache is full, where the builder can know.
+    pub(crate) expected: Option<usize>,
+}
+
+/// Entries that a stripe will hold when the cache is full of entries of weight one: its share, and what chance adds to it. At most a few million: beyond
+/// that, memory had better come with the entries.
+pub(crate) fn expected_entries(capacity: u64, stripes: usize) -> usize {
+    const MOST: u64 = 1 << 22;
+    let share = capacity.div_ceil(stripes as u64).min(MOST);
+    let spread = if stripes > 1 { share.isqrt() } else { 0 };
+    (share + spread) as usize
+}

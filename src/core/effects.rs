@@ -1,0 +1,76 @@
+//! What happens after the unlock: values dropped, listeners told, the steering fed. No lock of a stripe is held in here but for the
+//! short steps of the table itself.
+
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
+
+use crate::entry::EntryRef;
+use crate::entry::Removed;
+use crate::policy::Sampler;
+use crate::sync::Ordering;
+use crate::table::Effects;
+use crate::table::resume;
+
+use super::Core;
+
+impl<K, V> Core<K, V> {
+    /// Runs the effects of a transition of stripe `number`. A panic of a value's `Drop` goes on when all is done.
+    #[inline]
+    pub(super) fn after(&self, number: usize, effects: Effects) {
+        if effects.tell {
+            self.tell(number);
+        }
+        if effects.reclaim {
+            resume(self.table.reclaim(number));
+        }
+    }
+
+    /// Tells the listener what left stripe `number`. What it panics with is counted and goes no further: the notices after it, and the
+    /// caller, have nothing to do with it.
+    #[cold]
+    fn tell(&self, number: usize) {
+        let Some(listener) = &self.settings.listener else { return };
+        self.table.tell(number, |pinned, cause| {
+            let removed = Removed::new(EntryRef::new(pinned), cause);
+            if catch_unwind(AssertUnwindSafe(|| listener(removed))).is_err() {
+                self.listener_panics.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+
+    /// Drops everything that was retired and is not in use.
+    pub(crate) fn reclaim(&self) {
+        let results: Vec<_> = (0..self.table.stripes().len()).map(|number| self.table.reclaim(number)).collect();
+        results.into_iter().for_each(resume);
+    }
+
+    /// An absent key was written: the access that the policy takes for a miss. If the key is in the sample, this is also the moment to
+    /// collect the hits that the readers sampled, and perhaps to change course.
+    #[inline]
+    pub(super) fn missed(&self, hash: u64, weight: u64) {
+        let ordinal = (hash >> 16) as u32;
+        if Sampler::unpack(self.sampler.load(Ordering::Relaxed)).takes(ordinal) {
+            self.steer(ordinal, weight);
+        }
+    }
+
+    #[cold]
+    fn steer(&self, ordinal: u32, weight: u64) {
+        // Lossy on purpose: nobody waits for the steering.
+        let Some(mut steering) = self.steering.try_lock() else { return };
+        self.table.readers.collect(|sample| steering.record(sample as u32, sample >> 32));
+        steering.record(ordinal, weight);
+        if let Some(arm) = steering.decide() {
+            self.line.arm.store(arm.pack(), Ordering::Relaxed);
+            steering.resize(self.capacity(), self.entries() as u64);
+            self.sampler.store(steering.sampler().pack(), Ordering::Relaxed);
+        }
+    }
+
+    /// The capacity has changed.
+    pub(super) fn resize_steering(&self) {
+        let mut steering = self.steering.lock();
+        steering.resize(self.capacity(), self.entries() as u64);
+        self.sampler.store(steering.sampler().pack(), Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,116 @@
+//! Every operation of the cache that never waits: make ready outside the lock (this is where user code runs), lock, one transition,
+//! unlock, effects. `read` takes no lock at all; `room` keeps the weight below the capacity; `effects` is what happens after.
+
+mod compute;
+mod effects;
+mod iter;
+mod read;
+mod remove;
+mod room;
+mod stats;
+mod step;
+mod write;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::MOST_WEIGHT;
+use crate::config::StripeConfig;
+use crate::entry::Removed;
+use crate::expiry::Expiry;
+use crate::policy::Arm;
+use crate::policy::Steering;
+use crate::sync::AtomicBool;
+use crate::sync::AtomicU32;
+use crate::sync::AtomicU64;
+use crate::sync::Mutex;
+use crate::sync::Ordering;
+use crate::table::Table;
+use crate::time::Clock;
+
+pub use self::compute::Computed;
+pub use self::compute::Op;
+pub use self::iter::Iter;
+pub use self::stats::Stats;
+pub(crate) use self::write::How;
+pub(crate) use self::write::Why;
+
+/// What of a pair decides its weight or its source version.
+pub(crate) type Measure<K, V> = Box<dyn Fn(&K, &V) -> u64 + Send + Sync>;
+pub(crate) type Listener<K, V> = Box<dyn Fn(Removed<K, V>) + Send + Sync>;
+
+/// The user's callbacks and the choices that no stripe needs.
+pub(crate) struct Settings<K, V> {
+    pub(crate) name: Option<String>,
+    pub(crate) capacity: u64,
+    pub(crate) weigher: Option<Measure<K, V>>,
+    pub(crate) versioned_by: Option<Measure<K, V>>,
+    pub(crate) time_to_live: Option<Duration>,
+    pub(crate) time_to_idle: Option<Duration>,
+    pub(crate) expiry: Option<Box<dyn Expiry<K, V>>>,
+    pub(crate) listener: Option<Listener<K, V>>,
+    pub(crate) clock: Clock,
+    pub(crate) count_hits: bool,
+}
+
+/// The one core under every face. Shared by all handles of a cache.
+pub(crate) struct Core<K, V> {
+    pub(crate) table: Arc<Table<K, V>>,
+    pub(crate) settings: Settings<K, V>,
+    /// Which hits are sampled for the steering.
+    sampler: AtomicU32,
+    /// Whether anything in the cache depends on time. Once it does, it stays so.
+    timed: AtomicBool,
+    line: Contended,
+    steering: Mutex<Steering>,
+    listener_panics: AtomicU64,
+}
+
+/// What writers change, on a cache line that hits do not read.
+#[repr(align(128))]
+struct Contended {
+    /// Weight of everything resident.
+    weight: AtomicU64,
+    capacity: AtomicU64,
+    /// The arm that every stripe evicts by.
+    arm: AtomicU32,
+}
+
+impl<K, V> Core<K, V> {
+    pub(crate) fn new(settings: Settings<K, V>, stripes: usize, config: &StripeConfig, seed: u64) -> Self {
+        let capacity = settings.capacity.min(MOST_WEIGHT);
+        let steering = Steering::new(capacity, config.weighted, seed);
+        let timed = settings.time_to_live.is_some() || settings.time_to_idle.is_some() || settings.expiry.is_some();
+        Core {
+            table: Arc::new(Table::new(stripes, config, seed)),
+            sampler: AtomicU32::new(steering.sampler().pack()),
+            timed: AtomicBool::new(timed || settings.versioned_by.is_some()),
+            line: Contended {
+                weight: AtomicU64::new(0),
+                capacity: AtomicU64::new(capacity),
+                arm: AtomicU32::new(Arm::START.pack()),
+            },
+            steering: Mutex::new(steering),
+            listener_panics: AtomicU64::new(0),
+            settings,
+        }
+    }
+
+    pub(crate) fn capacity(&self) -> u64 {
+        // Relaxed: a setting, which orders nothing.
+        self.line.capacity.load(Ordering::Relaxed)
+    }
+
+    /// The time, where anything depends on it.
+    fn now(&self) -> u64 {
+        if self.timed.load(Ordering::Relaxed) { self.settings.clock.now() } else { 0 }
+    }
+
+    /// From here on something depends on time: a deadline or a tombstone.
+    fn keep_time(&self) -> u64 {
+        if !self.timed.load(Ordering::Relaxed) {
+            self.timed.store(true, Ordering::Relaxed);
+        }
+        self.settings.clock.now()
+    }
+}

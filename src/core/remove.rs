@@ -1,0 +1,99 @@
+//! What takes entries out on purpose: removal, invalidation, `retain`, `clear`.
+
+use std::sync::Arc;
+
+use equivalent::Equivalent;
+
+use crate::event::Cause;
+use crate::rule::version::Version;
+
+use super::Core;
+
+impl<K, V> Core<K, V> {
+    /// Removes the entry of `key`, and tells whether there was one.
+    pub(crate) fn invalidate<Q>(&self, hash: u64, key: &Q) -> bool
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        self.transition(hash, |locked, now| {
+            let resident = locked.find(hash, key, now);
+            resident.map(|resident| locked.take_out(resident, Cause::Invalidated, now)).is_some()
+        })
+    }
+
+    /// Removes the entry of `key` and clones its value. The value lives until it is cloned, held as by a reader.
+    pub(crate) fn remove<Q>(&self, hash: u64, key: &Q) -> Option<V>
+    where
+        Q: Equivalent<K> + ?Sized,
+        V: Clone,
+    {
+        let reading = self.table.readers.enter();
+        let pair = self.transition(hash, |locked, now| {
+            let resident = locked.find(hash, key, now)?;
+            let pair = locked.hold(resident, &reading);
+            locked.take_out(resident, Cause::Invalidated, now);
+            Some(pair)
+        })?;
+        Some(pair.1.clone())
+    }
+
+    /// Removes the entry of `key` if it still has this version.
+    pub(super) fn remove_version<Q>(&self, hash: u64, key: &Q, version: Version) -> bool
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        self.transition(hash, |locked, now| {
+            let resident = locked.find(hash, key, now).filter(|resident| resident.version == version);
+            resident.map(|resident| locked.take_out(resident, Cause::Invalidated, now)).is_some()
+        })
+    }
+
+    /// Ends every state of `key` at or below `source`; false if a newer one is there, which stays.
+    pub(crate) fn invalidate_at<Q>(&self, hash: u64, key: &Q, source: u64) -> bool
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        self.keep_time();
+        self.transition(hash, |locked, now| locked.invalidate_at(hash, key, source, now))
+    }
+
+    /// Takes every entry out, stripe after stripe.
+    pub(crate) fn clear(&self) {
+        for number in 0..self.table.stripes().len() {
+            self.transition_in(number, self.now(), |locked, now| locked.clear(now));
+        }
+    }
+}
+
+impl<K: Eq, V> Core<K, V> {
+    /// Removes the entry of `key` if `wanted` says so of it. The closure runs outside the lock, again if the entry changes meanwhile.
+    pub(crate) fn remove_if<Q>(self: &Arc<Self>, hash: u64, key: &Q, mut wanted: impl FnMut(&K, &V) -> bool) -> Option<V>
+    where
+        Q: Equivalent<K> + ?Sized,
+        V: Clone,
+    {
+        loop {
+            let guard = self.glance(hash, key).map(|found| self.guard(hash, &found))?;
+            if !wanted(guard.key(), guard.value()) {
+                return None;
+            }
+            if self.remove_version(hash, key, guard.version()) {
+                return Some(guard.value().clone());
+            }
+        }
+    }
+
+    /// Removes every entry of which `keep` says no.
+    pub(crate) fn retain(self: &Arc<Self>, hash: impl Fn(&K) -> u64, mut keep: impl FnMut(&K, &V) -> bool) {
+        for mut guard in super::Iter::new(Arc::clone(self)) {
+            let hash = hash(guard.key());
+            // A value that comes while its predecessor is judged is judged as well.
+            while !keep(guard.key(), guard.value()) && !self.remove_version(hash, guard.key(), guard.version()) {
+                match self.glance(hash, guard.key()).map(|found| self.guard(hash, &found)) {
+                    Some(newer) => guard = newer,
+                    None => break,
+                }
+            }
+        }
+    }
+}

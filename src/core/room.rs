@@ -1,0 +1,81 @@
+//! The weight in the cache is at most its capacity when a write returns. A stripe makes room for what comes into it; what it cannot
+//! or should not make, the others do, one lock at a time.
+
+use crate::config::MOST_WEIGHT;
+use crate::policy::Arm;
+use crate::sync::Ordering;
+use crate::table::Locked;
+
+use super::Core;
+
+impl<K, V> Core<K, V> {
+    pub(crate) fn arm(&self) -> Arm {
+        Arm::unpack(self.line.arm.load(Ordering::Relaxed))
+    }
+
+    /// Evicts in a stripe that something came into, until the whole cache fits.
+    ///
+    /// A stripe that holds far less than its share is spared: it has grown up late, and the others have what is its.
+    pub(super) fn make_room(&self, locked: &mut Locked<'_, K, V>, now: u64) {
+        let share = self.capacity() / self.table.stripes().len() as u64;
+        while !self.fits(locked) && locked.can_evict() && locked.stripe_weight() > share / 2 {
+            if !locked.evict(self.arm(), now) {
+                return;
+            }
+        }
+    }
+
+    /// Does the cache fit its capacity with what this stripe has changed so far?
+    fn fits(&self, locked: &Locked<'_, K, V>) -> bool {
+        let (more, less) = locked.change();
+        (self.line.weight.load(Ordering::Relaxed) + more).saturating_sub(less) <= self.capacity()
+    }
+
+    /// Enters what came in and what left in the cache's weight. Only a change is written: replacing and evicting like for like shares
+    /// no line between writers of different stripes.
+    pub(super) fn account(&self, more: u64, less: u64) {
+        // Relaxed: a sum; the locks order what it counts.
+        if more > less {
+            self.line.weight.fetch_add(more - less, Ordering::Relaxed);
+        } else if less > more {
+            self.line.weight.fetch_sub(less - more, Ordering::Relaxed);
+        }
+    }
+
+    /// Evicts from whichever stripe holds most until the cache fits.
+    pub(super) fn settle(&self) {
+        while self.line.weight.load(Ordering::Relaxed) > self.capacity() {
+            let heaviest = self.heaviest_stripes();
+            // Where the heaviest has nothing to evict, the next may.
+            if !heaviest.into_iter().any(|number| self.evict_from(number)) {
+                return;
+            }
+        }
+    }
+
+    fn heaviest_stripes(&self) -> Vec<usize> {
+        let mut numbers: Vec<usize> = (0..self.table.stripes().len()).collect();
+        numbers.sort_by_key(|&number| std::cmp::Reverse(self.table.stripe_number(number).weight()));
+        numbers
+    }
+
+    /// Evicts a few entries from one stripe; false if it has none that may go.
+    fn evict_from(&self, number: usize) -> bool {
+        const AT_ONCE: usize = 64;
+        self.transition_in(number, self.now(), |locked, now| {
+            (0..AT_ONCE).take_while(|_| !self.fits(locked) && locked.evict(self.arm(), now)).count() > 0
+        })
+    }
+
+    /// Changes the capacity; evicts at once what no longer fits.
+    pub(crate) fn set_capacity(&self, capacity: u64) {
+        let capacity = capacity.min(MOST_WEIGHT);
+        self.line.capacity.store(capacity, Ordering::Relaxed);
+        if self.settings.weigher.is_none() {
+            let share = crate::config::expected_entries(capacity, self.table.stripes().len());
+            self.table.stripes().iter().for_each(|stripe| stripe.lock().expect(share));
+        }
+        self.resize_steering();
+        self.settle();
+    }
+}

@@ -1,0 +1,116 @@
+//! Every error of the public face. Each says what to change, and gives back what the caller handed in.
+
+use std::error::Error;
+use std::fmt;
+
+use crate::entry::EntryRef;
+use crate::rule::version::Version;
+
+/// A choice in the [`Builder`](crate::Builder) that no cache can be built with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// Zero stripes were asked for.
+    NoStripes,
+    /// More stripes were asked for than there can be; the field is that greatest number.
+    TooManyStripes(usize),
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BuildError::NoStripes => f.write_str("a cache needs a stripe: ask for one or more, or leave `stripes` out"),
+            BuildError::TooManyStripes(most) => write!(f, "too many stripes: ask for {most} or fewer, or leave `stripes` out"),
+        }
+    }
+}
+
+impl Error for BuildError {}
+
+/// A write whose source version is not newer than what the cache knows of the key, or older than it can still judge.
+///
+/// Nothing has changed. A writer that refilled the cache can let it be: what is there, or was there, is newer.
+#[non_exhaustive]
+pub struct Superseded<K, V> {
+    /// The key, given back.
+    pub key: K,
+    /// The value, given back.
+    pub value: V,
+    /// The version that stands in the way: of the entry or, if the key is absent, of its removal, or of the highest removal that the
+    /// stripe has forgotten; both parts zero where only that something was forgotten is known.
+    pub current: Version,
+}
+
+/// A conditional write that found another state than it expected.
+///
+/// Nothing has changed. Read `current`, and try again from there if the write still makes sense.
+#[non_exhaustive]
+pub struct Conflict<K, V> {
+    /// The key, given back.
+    pub key: K,
+    /// The value, given back.
+    pub value: V,
+    /// The entry that is there; `None` if the key is absent.
+    pub current: Option<EntryRef<K, V>>,
+}
+
+/// A value that weighs more than the whole cache may. Nothing has changed.
+///
+/// Make the value lighter or the cache larger.
+#[non_exhaustive]
+pub struct TooHeavy<K, V> {
+    /// The key, given back.
+    pub key: K,
+    /// The value, given back.
+    pub value: V,
+    /// What the weigher said of it.
+    pub weight: u64,
+    /// What the cache may weigh.
+    pub capacity: u64,
+}
+
+impl<K, V> fmt::Display for Superseded<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a newer state of the key is known (version {}): read the source again, or drop the write", self.current)
+    }
+}
+
+impl<K, V> fmt::Display for Conflict<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.current {
+            Some(entry) => write!(f, "the entry has version {}: start again from the current entry", entry.version()),
+            None => f.write_str("the key has no entry: expect `Expected::Absent` to create it"),
+        }
+    }
+}
+
+impl<K, V> fmt::Display for TooHeavy<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the value weighs {} and the whole cache may weigh {}: make it lighter or raise the capacity", self.weight, self.capacity)
+    }
+}
+
+// By hand, so that no error needs `Debug` of the user's types.
+impl<K, V> fmt::Debug for Superseded<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Superseded").field("current", &self.current).finish_non_exhaustive()
+    }
+}
+
+impl<K, V> fmt::Debug for Conflict<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let current = self.current.as_ref().map(EntryRef::version);
+        f.debug_struct("Conflict").field("current", &current).finish_non_exhaustive()
+    }
+}
+
+impl<K, V> fmt::Debug for TooHeavy<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { weight, capacity, .. } = self;
+        f.debug_struct("TooHeavy").field("weight", weight).field("capacity", capacity).finish_non_exhaustive()
+    }
+}
+
+impl<K, V> Error for Superseded<K, V> {}
+impl<K, V> Error for Conflict<K, V> {}
+impl<K, V> Error for TooHeavy<K, V> {}

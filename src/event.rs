@@ -1,0 +1,71 @@
+//! Plain data that passes between the rooms: what is to be written, why an entry left, what a stripe counted.
+
+use crate::rule::swap::Condition;
+use crate::rule::version::Claim;
+use crate::rule::version::Version;
+
+/// Why a value left the cache.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Cause {
+    /// A newer value of the same key took its place.
+    Replaced,
+    /// It was removed or invalidated.
+    Invalidated,
+    /// There was no room for it.
+    Evicted,
+    /// Its time was up.
+    Expired,
+    /// The whole cache was cleared.
+    Cleared,
+}
+
+/// A write, made ready outside the lock: all that user code has to say is said.
+pub(crate) struct Write<K, V> {
+    pub(crate) hash: u64,
+    pub(crate) key: K,
+    pub(crate) value: V,
+    pub(crate) weight: u64,
+    /// When it expires, and when it does if it is never read; `NEVER` for neither.
+    pub(crate) due: u64,
+    pub(crate) idle: u64,
+    /// Keep deadlines for it even if it has none now: reads may set them.
+    pub(crate) timed: bool,
+    pub(crate) claim: Claim,
+    pub(crate) condition: Condition,
+    /// The state that `due` was worked out for, where that matters: another state refuses the write.
+    pub(crate) assumed: Option<Option<Version>>,
+    /// Refuse the write if the value weighs more than the cache may, instead of taking it in and out.
+    pub(crate) refuse_heavy: bool,
+}
+
+/// What the moment of a call adds to a stripe's fixed settings.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    pub(crate) now: u64,
+    pub(crate) capacity: u64,
+}
+
+/// What a stripe has counted since the cache was built.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Counts {
+    pub(crate) inserts: u64,
+    pub(crate) replaced: u64,
+    pub(crate) invalidated: u64,
+    pub(crate) evicted: u64,
+    pub(crate) expired: u64,
+    pub(crate) cleared: u64,
+    pub(crate) refused_stale: u64,
+}
+
+impl Counts {
+    pub(crate) fn left(&mut self, cause: Cause) {
+        *match cause {
+            Cause::Replaced => &mut self.replaced,
+            Cause::Invalidated => &mut self.invalidated,
+            Cause::Evicted => &mut self.evicted,
+            Cause::Expired => &mut self.expired,
+            Cause::Cleared => &mut self.cleared,
+        } += 1;
+    }
+}

@@ -1,0 +1,75 @@
+//! A bounded, lock-striped, versioned in-memory cache in which **state that has been replaced or invalidated never comes back**.
+//!
+//! - Hits take no lock, allocate nothing and, once an entry's counter is saturated, write no shared memory.
+//! - Every entry has a [`Version`] that is never used twice, so [`compare_and_swap`](Cache::compare_and_swap) has no ABA problem.
+//! - Writes may carry the version of their source ([`insert_at`](Cache::insert_at)): order decides then, not arrival, and a late write
+//!   is refused even after its key was invalidated, evicted or cleared.
+//! - The weight in the cache is at most its capacity whenever a write returns. There is no background thread.
+//!
+//! ```
+//! use brindle::Cache;
+//!
+//! let cache: Cache<String, u32> = Cache::new(10_000);
+//! cache.insert("a".to_string(), 1);
+//! assert_eq!(cache.get("a"), Some(1));
+//!
+//! // Row version 7 was committed and its key invalidated; a slow reader then brings what it read before, version 6.
+//! cache.invalidate_at("a", 7);
+//! assert!(cache.insert_at("a".to_string(), 6, 6).is_err());
+//! assert_eq!(cache.get("a"), None);
+//! ```
+//!
+//! # What it costs
+//!
+//! | call | cost |
+//! | --- | --- |
+//! | [`get`](Cache::get) | one hash, two cache lines, one `clone` |
+//! | [`with`](Cache::with) | the same without the clone |
+//! | [`get_ref`](Cache::get_ref) | the same, and one atomic addition now, one subtraction when the guard is dropped |
+//! | [`insert`](Cache::insert) | one hash, one lock that is held for the transition alone; every few dozen to few hundred writes a reclamation, which drops what was retired and, on Linux, asks every running thread for a barrier |
+//!
+//! Values that are replaced, removed or evicted are dropped a little later, by the writes that follow: a stripe keeps at most a batch of
+//! 64 to 512 of them (a sixteenth of its share), and one more batch for each thread that is reclaiming at that moment.
+//! [`reclaim`](Cache::reclaim) drops them all at once. A reader keeps back only the one entry that it is reading.
+
+#![deny(missing_docs)]
+#![deny(unsafe_op_in_unsafe_fn)]
+
+mod builder;
+mod cache;
+mod config;
+mod core;
+mod entry;
+mod error;
+mod event;
+mod expiry;
+mod policy;
+mod rule;
+mod sync;
+mod table;
+mod time;
+
+pub use crate::builder::Builder;
+pub use crate::cache::Cache;
+pub use crate::cache::EntryOf;
+pub use crate::core::Computed;
+pub use crate::core::Iter;
+pub use crate::core::Op;
+pub use crate::core::Stats;
+pub use crate::entry::Entry;
+pub use crate::entry::EntryRef;
+pub use crate::entry::Removed;
+pub use crate::error::BuildError;
+pub use crate::error::Conflict;
+pub use crate::error::Superseded;
+pub use crate::error::TooHeavy;
+pub use crate::event::Cause;
+pub use crate::expiry::Expiry;
+pub use crate::rule::swap::Expected;
+pub use crate::rule::tombstone::EqualSource;
+pub use crate::rule::tombstone::Ordering;
+pub use crate::rule::tombstone::WhenForgotten;
+pub use crate::rule::version::Version;
+pub use crate::time::Clock;
+pub use crate::time::MockClock;
+pub use crate::time::TimeSource;

@@ -1,0 +1,41 @@
+//! The configurations that steering chooses among.
+
+/// How a stripe runs: the window's share of the weight, and the rule at the window's tail.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Arm {
+    /// In 1024ths.
+    pub(super) share: u16,
+    pub(super) rule: Rule,
+}
+
+/// What happens to the oldest entry of a window that is over its share.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Rule {
+    /// The more frequent of candidate and main's victim stays (W-TinyLFU).
+    Duel,
+    /// Used entries go to main, others leave a ghost; a key with a ghost enters main (S3-FIFO).
+    Ghost,
+    /// Used entries duel, others leave a ghost; a key with a ghost enters main.
+    GhostThenDuel,
+}
+
+impl Arm {
+    pub(crate) const START: Arm = Arm::new(10, Rule::Duel);
+
+    pub(super) const fn new(share: u16, rule: Rule) -> Self {
+        Arm { share, rule }
+    }
+
+    pub(crate) fn pack(self) -> u32 {
+        u32::from(self.share) << 8 | self.rule as u32
+    }
+
+    pub(crate) fn unpack(packed: u32) -> Self {
+        let rule = match packed & 0xff {
+            0 => Rule::Duel,
+            1 => Rule::Ghost,
+            _ => Rule::GhostThenDuel,
+        };
+        Arm::new((packed >> 8) as u16, rule)
+    }
+}

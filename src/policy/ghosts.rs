@@ -1,0 +1,59 @@
+//! Remembers keys that left, as fingerprints of two bytes in small first-in-first-out buckets.
+
+/// Fingerprints in a bucket: one half of a cache line.
+const WAYS: usize = 16;
+
+type Bucket = [u16; WAYS];
+
+#[derive(Default)]
+pub(super) struct Ghosts {
+    buckets: Vec<Bucket>,
+}
+
+impl Ghosts {
+    /// Room for about `entries` ghosts. What is known stays known when the room is doubled.
+    pub(super) fn grow(&mut self, entries: usize) {
+        let wanted = entries.div_ceil(WAYS).max(1);
+        if self.buckets.is_empty() {
+            self.buckets = vec![[0; WAYS]; wanted];
+        }
+        while self.buckets.len() < wanted {
+            // Bucket i of n covers the same hashes as buckets 2i and 2i + 1 of 2n.
+            self.buckets = self.buckets.iter().flat_map(|&bucket| [bucket; 2]).collect();
+        }
+    }
+
+    pub(super) fn push(&mut self, hash: u32) {
+        if let Some(bucket) = self.bucket(hash) {
+            bucket.copy_within(0..WAYS - 1, 1);
+            bucket[0] = fingerprint(hash);
+        }
+    }
+
+    /// Whether the key was remembered; it no longer is.
+    pub(super) fn take(&mut self, hash: u32) -> bool {
+        let Some(bucket) = self.bucket(hash) else { return false };
+        let Some(at) = bucket.iter().position(|&way| way == fingerprint(hash)) else { return false };
+        bucket.copy_within(at + 1.., at);
+        bucket[WAYS - 1] = 0;
+        true
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.buckets.fill([0; WAYS]);
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.buckets.capacity() * size_of::<Bucket>()
+    }
+
+    fn bucket(&mut self, hash: u32) -> Option<&mut Bucket> {
+        let index = (u64::from(hash) * self.buckets.len() as u64) >> 32;
+        self.buckets.get_mut(index as usize)
+    }
+}
+
+/// Never 0, which marks an empty way.
+fn fingerprint(hash: u32) -> u16 {
+    (hash as u16).max(1)
+}

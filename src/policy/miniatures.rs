@@ -1,0 +1,181 @@
+//! Small caches that replay a sample of the real one's accesses, one for each arm (Waldspurger et
+//! al., "Cache Modeling and Optimization using Miniature Simulations", ATC 2017).
+//!
+//! They share one table of keys: an entry knows in a bit mask which of them hold it, and keeps a use
+//! counter for each in one byte of a word.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
+use std::hash::Hasher;
+
+use super::Arm;
+use super::Entries;
+use super::MAX_USES;
+use super::Policy;
+use super::Slot;
+
+/// One for each bit of `Node::held` and each byte of `Node::uses`.
+pub(super) const LANES: usize = 8;
+
+const EACH_LANE: u64 = 0x0101_0101_0101_0101;
+
+#[derive(Default)]
+struct Node {
+    hash: u32,
+    held: u8,
+    weight: u64,
+    uses: Cell<u64>,
+}
+
+/// The nodes as one of the caches sees them.
+struct Lane<'a> {
+    nodes: &'a [Node],
+    shift: u32,
+}
+
+impl Entries for Lane<'_> {
+    fn uses(&self, slot: Slot) -> u8 {
+        (self.nodes[slot as usize].uses.get() >> self.shift) as u8
+    }
+
+    fn set_uses(&self, slot: Slot, uses: u8) {
+        let cell = &self.nodes[slot as usize].uses;
+        cell.set(cell.get() & !(0xff << self.shift) | u64::from(uses) << self.shift);
+    }
+
+    fn hash(&self, slot: Slot) -> u32 {
+        self.nodes[slot as usize].hash
+    }
+
+    fn weight(&self, slot: Slot) -> u64 {
+        self.nodes[slot as usize].weight
+    }
+}
+
+pub(super) struct Miniatures {
+    arms: [Arm; LANES],
+    caches: [Policy; LANES],
+    nodes: Vec<Node>,
+    free: Vec<Slot>,
+    table: HashMap<u32, Slot, BuildHasherDefault<Spread>>,
+    capacity: u64,
+    /// Hits of each cache since they were last read.
+    hits: [u32; LANES],
+}
+
+impl Miniatures {
+    pub(super) fn new(arms: [Arm; LANES], capacity: u64, weighted: bool, seed: u64) -> Self {
+        Miniatures {
+            arms,
+            caches: std::array::from_fn(|lane| Policy::new(weighted, seed + lane as u64)),
+            nodes: Vec::new(),
+            free: Vec::new(),
+            table: HashMap::default(),
+            capacity,
+            hits: [0; LANES],
+        }
+    }
+
+    pub(super) fn set_capacity(&mut self, capacity: u64) {
+        self.capacity = capacity;
+    }
+
+    pub(super) fn access(&mut self, hash: u32, weight: u64) {
+        let slot = match self.table.get(&hash) {
+            Some(&slot) => slot,
+            None => self.insert(hash, weight),
+        };
+        let node = &mut self.nodes[slot as usize];
+        let (held, weight) = (node.held, node.weight);
+        bump(&node.uses);
+        for lane in 0..LANES {
+            if held >> lane & 1 == 1 {
+                self.hits[lane] += 1;
+            } else {
+                self.admit(lane, slot, weight);
+            }
+        }
+        self.release(slot);
+    }
+
+    /// Hits of each cache since the last call.
+    pub(super) fn take_hits(&mut self) -> [u32; LANES] {
+        std::mem::take(&mut self.hits)
+    }
+
+    /// Mean number of entries of a cache.
+    pub(super) fn entries(&self) -> usize {
+        self.caches.iter().map(Policy::len).sum::<usize>() / LANES
+    }
+
+    fn insert(&mut self, hash: u32, weight: u64) -> Slot {
+        let node = Node { hash, held: 0, weight, uses: Cell::new(0) };
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.nodes[slot as usize] = node;
+                slot
+            }
+            None => {
+                self.nodes.push(node);
+                self.nodes.len() as Slot - 1
+            }
+        };
+        self.table.insert(hash, slot);
+        slot
+    }
+
+    fn admit(&mut self, lane: usize, slot: Slot, weight: u64) {
+        let cache = &mut self.caches[lane];
+        let node = &mut self.nodes[slot as usize];
+        node.held |= 1 << lane;
+        let view = Lane { nodes: &self.nodes, shift: 8 * lane as u32 };
+        view.set_uses(slot, 0);
+        cache.admit(slot, self.nodes[slot as usize].hash, weight);
+        while self.caches[lane].weight() > self.capacity {
+            let view = Lane { nodes: &self.nodes, shift: 8 * lane as u32 };
+            let Some(victim) = self.caches[lane].evict(self.arms[lane], &view) else { break };
+            self.nodes[victim as usize].held &= !(1 << lane);
+            if victim != slot {
+                self.release(victim);
+            }
+        }
+    }
+
+    /// Forgets a key that no cache holds.
+    fn release(&mut self, slot: Slot) {
+        let node = &self.nodes[slot as usize];
+        if node.held == 0 {
+            self.table.remove(&node.hash);
+            self.free.push(slot);
+        }
+    }
+}
+
+/// Adds one use in every lane and stops each at [`MAX_USES`].
+fn bump(uses: &Cell<u64>) {
+    let sum = uses.get() + EACH_LANE;
+    let top = u64::from(MAX_USES) + 1;
+    let over = sum & (EACH_LANE * top);
+    uses.set(sum - over / top);
+}
+
+/// Spreads a hash of 32 bits over 64 for the standard map.
+#[derive(Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = self.0 << 8 | u64::from(byte);
+        }
+    }
+
+    fn write_u32(&mut self, hash: u32) {
+        self.0 = u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}

@@ -1,0 +1,144 @@
+//! The two queues of a stripe, linked by slot number through one array.
+
+use super::Slot;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Queue {
+    Window = 0,
+    Main = 1,
+}
+
+/// Neighbours in a circular list. The top bit of `prev` is set for an entry of main.
+#[derive(Clone, Copy, Default)]
+struct Link {
+    prev: u32,
+    next: u32,
+}
+
+const IN_MAIN: u32 = 1 << 31;
+
+impl Link {
+    fn prev(self) -> Slot {
+        self.prev & !IN_MAIN
+    }
+
+    fn set_prev(&mut self, slot: Slot) {
+        self.prev = self.prev & IN_MAIN | slot;
+    }
+
+    fn queue(self) -> Queue {
+        if self.prev & IN_MAIN == 0 { Queue::Window } else { Queue::Main }
+    }
+}
+
+#[derive(Clone, Copy, Default)]
+struct Ring {
+    /// The oldest entry; means nothing while `len` is 0.
+    front: Slot,
+    len: u32,
+    weight: u128,
+}
+
+/// Two first-in-first-out queues; each slot is in at most one.
+#[derive(Default)]
+pub(super) struct Queues {
+    links: Vec<Link>,
+    rings: [Ring; 2],
+}
+
+impl Queues {
+    pub(super) fn reserve(&mut self, slots: usize) {
+        self.links.reserve_exact(slots.saturating_sub(self.links.len()));
+    }
+
+    pub(super) fn len(&self, queue: Queue) -> usize {
+        self.rings[queue as usize].len as usize
+    }
+
+    pub(super) fn weight(&self, queue: Queue) -> u128 {
+        self.rings[queue as usize].weight
+    }
+
+    pub(super) fn front(&self, queue: Queue) -> Option<Slot> {
+        let ring = &self.rings[queue as usize];
+        (ring.len > 0).then_some(ring.front)
+    }
+
+    /// The entry behind `slot` in its queue; the front one behind the last.
+    pub(super) fn after(&self, slot: Slot) -> Slot {
+        self.links[slot as usize].next
+    }
+
+    pub(super) fn push_back(&mut self, queue: Queue, slot: Slot, weight: u64) {
+        self.make_room(slot);
+        let ring = &mut self.rings[queue as usize];
+        ring.len += 1;
+        ring.weight += u128::from(weight);
+        let tag = if queue == Queue::Main { IN_MAIN } else { 0 };
+        if ring.len == 1 {
+            ring.front = slot;
+            self.links[slot as usize] = Link { prev: slot | tag, next: slot };
+            return;
+        }
+        let front = ring.front;
+        let back = self.links[front as usize].prev();
+        self.links[slot as usize] = Link { prev: back | tag, next: front };
+        self.links[back as usize].next = slot;
+        self.links[front as usize].set_prev(slot);
+    }
+
+    pub(super) fn remove(&mut self, slot: Slot, weight: u64) {
+        let link = self.links[slot as usize];
+        let ring = &mut self.rings[link.queue() as usize];
+        ring.len -= 1;
+        ring.weight -= u128::from(weight);
+        if ring.front == slot {
+            ring.front = link.next;
+        }
+        self.links[link.prev() as usize].next = link.next;
+        self.links[link.next as usize].set_prev(link.prev());
+    }
+
+    /// Puts `new` where `old` is.
+    pub(super) fn replace(&mut self, old: Slot, new: Slot, old_weight: u64, new_weight: u64) {
+        self.make_room(new);
+        let link = self.links[old as usize];
+        let ring = &mut self.rings[link.queue() as usize];
+        ring.weight = ring.weight - u128::from(old_weight) + u128::from(new_weight);
+        if old == new {
+            return;
+        }
+        if ring.front == old {
+            ring.front = new;
+        }
+        if link.next == old {
+            let tag = link.prev & IN_MAIN;
+            self.links[new as usize] = Link { prev: new | tag, next: new };
+            return;
+        }
+        self.links[new as usize] = link;
+        self.links[link.prev() as usize].next = new;
+        self.links[link.next as usize].set_prev(new);
+    }
+
+    /// The front entry becomes the back one.
+    pub(super) fn rotate(&mut self, queue: Queue) {
+        let ring = &mut self.rings[queue as usize];
+        ring.front = self.links[ring.front as usize].next;
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.links.clear();
+        self.rings = [Ring::default(); 2];
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.links.capacity() * size_of::<Link>()
+    }
+
+    fn make_room(&mut self, slot: Slot) {
+        if self.links.len() <= slot as usize {
+            self.links.resize(slot as usize + 1, Link::default());
+        }
+    }
+}

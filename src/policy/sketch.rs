@@ -1,0 +1,87 @@
+//! Estimates how often a key was used of late: a count-min sketch of 4-bit counters that are halved
+//! now and then (Einziger, Friedman and Manes, "TinyLFU", ToS 2017), one cache line a key.
+
+/// Four rows of two words; a word holds 16 counters.
+type Block = [u64; 8];
+
+const ROWS: usize = 4;
+const MAX: u64 = 15;
+/// The counts of an entry's share of the sketch at which all are halved.
+const PERIOD: usize = 10;
+
+#[derive(Default)]
+pub(super) struct Sketch {
+    blocks: Vec<Block>,
+    /// Additions since the counters were last halved.
+    added: usize,
+    entries: usize,
+}
+
+impl Sketch {
+    /// Room for about `entries` keys. Estimates stay what they are when the room is doubled.
+    pub(super) fn grow(&mut self, entries: usize) {
+        let wanted = entries.div_ceil(16).max(1);
+        self.entries = self.entries.max(entries);
+        if self.blocks.is_empty() {
+            self.blocks = vec![[0; 8]; wanted];
+        }
+        while self.blocks.len() < wanted {
+            // Block i of n covers the same hashes as blocks 2i and 2i + 1 of 2n.
+            self.blocks = self.blocks.iter().flat_map(|&block| [block; 2]).collect();
+        }
+    }
+
+    pub(super) fn add(&mut self, hash: u32, uses: u8) {
+        let index = self.index(hash);
+        let Some(block) = self.blocks.get_mut(index) else { return };
+        let mut changed = false;
+        for (word, shift) in places(hash) {
+            let room = MAX - (block[word] >> shift & MAX);
+            let step = room.min(u64::from(uses));
+            block[word] += step << shift;
+            changed |= step > 0;
+        }
+        if changed {
+            self.added += usize::from(uses);
+            if self.added >= PERIOD * self.entries {
+                self.halve();
+            }
+        }
+    }
+
+    pub(super) fn estimate(&self, hash: u32) -> u8 {
+        let Some(block) = self.blocks.get(self.index(hash)) else { return 0 };
+        let least = places(hash).into_iter().map(|(word, shift)| block[word] >> shift & MAX).min();
+        least.unwrap_or(0) as u8
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.blocks.fill([0; 8]);
+        self.added = 0;
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.blocks.capacity() * size_of::<Block>()
+    }
+
+    fn index(&self, hash: u32) -> usize {
+        ((u64::from(hash) * self.blocks.len() as u64) >> 32) as usize
+    }
+
+    fn halve(&mut self) {
+        for word in self.blocks.iter_mut().flatten() {
+            *word = *word >> 1 & 0x7777_7777_7777_7777;
+        }
+        self.added /= 2;
+    }
+}
+
+/// Word and shift of a key's counter in each row.
+fn places(hash: u32) -> [(usize, u32); ROWS] {
+    // The block is chosen by the high bits; mixing again frees the rows from that choice.
+    let bits = hash.wrapping_mul(0x9e37_79b1);
+    std::array::from_fn(|row| {
+        let bits = bits >> (12 + 5 * row as u32);
+        (2 * row + (bits & 1) as usize, (bits >> 1 & 15) * 4)
+    })
+}

@@ -1,0 +1,116 @@
+//! Chooses the arm that the real cache runs, by what miniature caches made of the same accesses.
+
+use super::Arm;
+use super::arm::Rule;
+use super::miniatures::LANES;
+use super::miniatures::Miniatures;
+
+/// Entries that a miniature should hold.
+const MINIATURE: u64 = 128;
+/// At most 1 key in 2^14 is sampled: enough hash bits must stay to tell sampled keys apart.
+const MAX_SHIFT: u32 = 14;
+/// Samples between decisions, at least.
+const PERIOD: u32 = 1000;
+
+const ARMS: [Arm; LANES] = [
+    Arm::START,
+    Arm::new(100, Rule::Duel),
+    Arm::new(300, Rule::Duel),
+    Arm::new(600, Rule::Duel),
+    Arm::new(900, Rule::Duel),
+    Arm::new(10, Rule::Ghost),
+    Arm::new(100, Rule::Ghost),
+    Arm::new(100, Rule::GhostThenDuel),
+];
+
+/// Which keys the miniatures see.
+#[derive(Clone, Copy)]
+pub(crate) struct Sampler {
+    mask: u32,
+}
+
+impl Sampler {
+    pub(crate) fn pack(self) -> u32 {
+        self.mask
+    }
+
+    #[inline]
+    pub(crate) fn unpack(mask: u32) -> Self {
+        Sampler { mask }
+    }
+
+    #[inline]
+    pub(crate) fn takes(self, hash: u32) -> bool {
+        hash & self.mask == 0
+    }
+}
+
+pub(crate) struct Steering {
+    miniatures: Miniatures,
+    sampler: Sampler,
+    scores: [f32; LANES],
+    chosen: usize,
+    samples: u32,
+}
+
+impl Steering {
+    pub(crate) fn new(capacity: u64, weighted: bool, seed: u64) -> Self {
+        let shift = if weighted { 0 } else { shift_for(capacity) };
+        Steering {
+            miniatures: Miniatures::new(ARMS, capacity >> shift, weighted, seed),
+            sampler: Sampler { mask: (1 << shift) - 1 },
+            scores: [0.0; LANES],
+            chosen: 0,
+            samples: 0,
+        }
+    }
+
+    pub(crate) fn sampler(&self) -> Sampler {
+        self.sampler
+    }
+
+    pub(crate) fn memory(&self) -> usize {
+        0
+    }
+
+    pub(crate) fn record(&mut self, hash: u32, weight: u64) {
+        self.samples += 1;
+        self.miniatures.access(mix(hash), weight);
+    }
+
+    pub(crate) fn decide(&mut self) -> Option<Arm> {
+        let period = PERIOD.max(4 * self.miniatures.entries() as u32);
+        if self.samples < period {
+            return None;
+        }
+        self.samples = 0;
+        let hits = self.miniatures.take_hits();
+        for (score, hits) in self.scores.iter_mut().zip(hits) {
+            *score = *score / 2.0 + hits as f32;
+        }
+        let best = (0..LANES).max_by(|&a, &b| self.scores[a].total_cmp(&self.scores[b]))?;
+        let lead = self.scores[best] - self.scores[self.chosen];
+        if lead <= self.scores[best].sqrt() / 2.0 {
+            return None;
+        }
+        self.chosen = best;
+        Some(ARMS[best])
+    }
+
+    pub(crate) fn resize(&mut self, capacity: u64, entries: u64) {
+        let shift = shift_for(entries);
+        self.sampler = Sampler { mask: (1 << shift) - 1 };
+        self.miniatures.set_capacity(capacity >> shift);
+    }
+}
+
+fn shift_for(entries: u64) -> u32 {
+    (entries / MINIATURE).max(1).ilog2().min(MAX_SHIFT)
+}
+
+/// Sampled hashes agree in their low bits; this spreads the others over all 32, one to one.
+fn mix(hash: u32) -> u32 {
+    let hash = (hash ^ hash >> 16).wrapping_mul(0x85eb_ca6b);
+    let hash = (hash ^ hash >> 13).wrapping_mul(0xc2b2_ae35);
+    hash ^ hash >> 16
+}

@@ -1,0 +1,279 @@
+//! Which source-versioned writes and invalidations are still news, given what is known of their key.
+//! Pure decisions: no clock, no lock, no value.
+
+use crate::rule::version::Version;
+
+/// How source versions of different keys relate to each other.
+///
+/// ```
+/// use brindle::Ordering;
+///
+/// assert_eq!(Ordering::default(), Ordering::PerKey);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Ordering {
+    /// Each key has its own counter (a row version): sources of different keys cannot be compared.
+    ///
+    /// Late writes are refused as long as the key's tombstone lives, that is, if they lag by no more than the
+    /// tombstones' time to live. [`WhenForgotten`] says what happens where the tombstone budget overflows sooner.
+    #[default]
+    PerKey,
+    /// One order over all keys (a snapshot's log sequence number, a commit timestamp).
+    ///
+    /// Late writes are refused for ever in bounded memory: a tombstone that goes leaves its source behind as a
+    /// floor, and absent keys without a tombstone of their own accept only sources above the floor. A write of one
+    /// key may so be refused because of another key's tombstone, which costs a miss and no more.
+    Global,
+}
+
+/// Whether a write whose source equals the present entry's replaces it.
+///
+/// Equal to the source of an *invalidation* the write loses under either choice, whichever of the two arrives
+/// first: so the outcome does not depend on the order of arrival.
+///
+/// ```
+/// use brindle::EqualSource;
+///
+/// assert_eq!(EqualSource::default(), EqualSource::Refuse);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum EqualSource {
+    /// The write is old news: the source of truth gives every state a source of its own.
+    #[default]
+    Refuse,
+    /// The write replaces the entry: several states may share one source, and the last to arrive stays.
+    Replace,
+}
+
+/// What becomes of a source-versioned write to an absent key after a tombstone had to go before its time, under
+/// [`Ordering::PerKey`].
+///
+/// ```
+/// use brindle::WhenForgotten;
+///
+/// assert_eq!(WhenForgotten::default(), WhenForgotten::Refuse);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum WhenForgotten {
+    /// It is refused until the lost tombstone would have gone anyway: nothing old comes back. Loads go on filling
+    /// the cache.
+    #[default]
+    Refuse,
+    /// It is accepted: a write that comes late may bring back what was invalidated.
+    Accept,
+}
+
+/// How far an absent key is known to be dead. The greater of two is dead further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Dead {
+    // The fields are in the order in which they decide which of two is greater.
+    source: u64,
+    /// Whether the source itself is dead too.
+    inclusive: bool,
+    revision: u64,
+}
+
+impl Dead {
+    /// Dead at and below `version`: it was invalidated or removed, and its source may not write it again.
+    pub(crate) const fn up_to(version: Version) -> Self {
+        Self::new(version, true)
+    }
+
+    /// Dead below `version`, which left the cache though nothing newer is known, and so may come back. Not for a
+    /// state that only inherited its source from an earlier one: that earlier one must not come back.
+    pub(crate) const fn below(version: Version) -> Self {
+        Self::new(version, false)
+    }
+
+    const fn new(version: Version, inclusive: bool) -> Self {
+        Self {
+            source: version.source(),
+            inclusive,
+            revision: version.revision(),
+        }
+    }
+
+    /// The same as a floor: without the revision, which says nothing of other keys.
+    pub(crate) const fn floor(self) -> Self {
+        Self {
+            revision: 0,
+            ..self
+        }
+    }
+
+    /// The version up to or below which the key is dead.
+    pub(crate) const fn version(self) -> Version {
+        Version::new(self.source, self.revision)
+    }
+
+    /// Whether a write at `source` is news to the dead.
+    const fn admits(self, source: u64) -> bool {
+        source > self.source || (source == self.source && !self.inclusive)
+    }
+}
+
+/// What is known of the past of an absent key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// Nothing: it was never seen, or so long ago that no write can still be on its way.
+    Nothing,
+    /// It is dead so far.
+    Buried(Dead),
+    /// It may be dead so far: a tombstone now gone left this behind, its own or another key's.
+    Floor(Dead),
+    /// It may have been buried at any version, for a tombstone is gone before its time; at this one at least
+    /// ([`UNKNOWN`] if none is left).
+    Forgotten(Version),
+}
+
+impl Known {
+    /// The highest source that is known, which a write without a source version keeps. 0 if none is.
+    pub(crate) const fn source(self) -> u64 {
+        match self {
+            Self::Buried(dead) | Self::Floor(dead) => dead.source,
+            Self::Forgotten(version) => version.source(),
+            Self::Nothing => 0,
+        }
+    }
+}
+
+/// What a refused writer is told where no version is known. No state has it, for revisions start at 1.
+pub(crate) const UNKNOWN: Version = Version::new(0, 0);
+
+/// Whether a write at `source` is newer than the present entry (`current`) or, if there is none, than what is
+/// `known`. Refusing, it tells the version that stands in the way; [`UNKNOWN`], or one that is too low, if that has
+/// been forgotten.
+pub(crate) fn admit_source(
+    current: Option<Version>,
+    known: Known,
+    source: u64,
+    equal: EqualSource,
+) -> Result<(), Version> {
+    if let Some(current) = current {
+        let replaces = source == current.source() && equal == EqualSource::Replace;
+        return admit(replaces || source > current.source(), current);
+    }
+    match known {
+        Known::Nothing => Ok(()),
+        // The dead do not ask what `equal` says: see `EqualSource`.
+        Known::Buried(dead) | Known::Floor(dead) => admit(dead.admits(source), dead.version()),
+        Known::Forgotten(least) => Err(least),
+    }
+}
+
+/// Whether an invalidation at `source` kills the present entry (`current`): it does unless the entry is newer, and
+/// at equal sources the invalidation wins. Granted, the entry goes, if there is one, and the key is buried at
+/// `source`; refused, nothing changes, for the entry itself now stands for all that came before it.
+pub(crate) fn admit_invalidation(current: Option<Version>, source: u64) -> Result<(), Version> {
+    match current {
+        Some(newer) if newer.source() > source => Err(newer),
+        _ => Ok(()),
+    }
+}
+
+fn admit(yes: bool, otherwise: Version) -> Result<(), Version> {
+    if yes { Ok(()) } else { Err(otherwise) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT_5: Version = Version::new(5, 9);
+    const EITHER: [EqualSource; 2] = [EqualSource::Refuse, EqualSource::Replace];
+
+    #[test]
+    fn a_newer_write_replaces_and_an_older_one_does_not() {
+        for equal in EITHER {
+            assert_eq!(admit_source(Some(AT_5), Known::Nothing, 6, equal), Ok(()));
+            assert_eq!(
+                admit_source(Some(AT_5), Known::Nothing, 4, equal),
+                Err(AT_5)
+            );
+        }
+    }
+
+    #[test]
+    fn the_policy_decides_between_equal_writes() {
+        let write = |equal| admit_source(Some(AT_5), Known::Nothing, 5, equal);
+        assert_eq!(write(EqualSource::Refuse), Err(AT_5));
+        assert_eq!(write(EqualSource::Replace), Ok(()));
+    }
+
+    #[test]
+    fn only_a_newer_write_raises_the_dead() {
+        let dead = Dead::up_to(AT_5);
+        for equal in EITHER {
+            for known in [Known::Buried(dead), Known::Floor(dead)] {
+                assert_eq!(admit_source(None, known, 4, equal), Err(AT_5));
+                assert_eq!(admit_source(None, known, 5, equal), Err(AT_5));
+                assert_eq!(admit_source(None, known, 6, equal), Ok(()));
+            }
+        }
+    }
+
+    #[test]
+    fn what_only_left_may_come_back() {
+        let known = Known::Buried(Dead::below(AT_5));
+        for equal in EITHER {
+            assert_eq!(admit_source(None, known, 4, equal), Err(AT_5));
+            assert_eq!(admit_source(None, known, 5, equal), Ok(()));
+        }
+    }
+
+    #[test]
+    fn the_source_decides_who_is_dead_further() {
+        let (older, newer) = (Version::new(5, 1), Version::new(6, 0));
+        assert!(Dead::below(older) < Dead::below(AT_5));
+        assert!(Dead::below(AT_5) < Dead::up_to(older));
+        assert!(Dead::up_to(AT_5) < Dead::below(newer));
+        assert_eq!(Dead::up_to(AT_5).floor(), Dead::up_to(Version::new(5, 0)));
+    }
+
+    #[test]
+    fn a_present_entry_speaks_for_itself() {
+        for known in [
+            Known::Buried(Dead::up_to(Version::new(8, 1))),
+            Known::Forgotten(UNKNOWN),
+        ] {
+            assert_eq!(
+                admit_source(Some(AT_5), known, 6, EqualSource::Refuse),
+                Ok(())
+            );
+        }
+    }
+
+    #[test]
+    fn the_forgotten_refuse_everything_and_the_unknown_nothing() {
+        for source in [0, u64::MAX] {
+            for least in [UNKNOWN, AT_5] {
+                let known = Known::Forgotten(least);
+                assert_eq!(
+                    admit_source(None, known, source, EqualSource::Replace),
+                    Err(least)
+                );
+            }
+            assert_eq!(
+                admit_source(None, Known::Nothing, source, EqualSource::Refuse),
+                Ok(())
+            );
+        }
+    }
+
+    #[test]
+    fn an_invalidation_wins_at_its_own_source() {
+        assert_eq!(admit_invalidation(Some(AT_5), 4), Err(AT_5));
+        assert_eq!(admit_invalidation(Some(AT_5), 5), Ok(()));
+        assert_eq!(admit_invalidation(Some(AT_5), 6), Ok(()));
+        assert_eq!(admit_invalidation(None, 0), Ok(()));
+    }
+
+    #[test]
+    fn the_highest_known_source() {
+        assert_eq!(Known::Buried(Dead::below(AT_5)).source(), 5);
+        assert_eq!(Known::Floor(Dead::up_to(AT_5)).source(), 5);
+        assert_eq!(Known::Nothing.source(), 0);
+        assert_eq!(Known::Forgotten(AT_5).source(), 5);
+        assert_eq!(Known::Forgotten(UNKNOWN).source(), 0);
+    }
+}

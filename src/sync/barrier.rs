@@ -1,0 +1,80 @@
+//! An asymmetric store-load barrier: free for the many readers, dear for the few reclaimers.
+//!
+//! A reader announces what it is about to use, passes [`light_barrier`], then checks that it is still there. A reclaimer unlinks,
+//! passes [`heavy_barrier`], then reads the announcements. One of the two sees the other. Where Linux offers `membarrier(2)` the
+//! light half is no instruction at all and the heavy half makes every running thread of the process pass a full fence; elsewhere both
+//! halves are full fences. The technique is the one of "asymmetric Dekker synchronization" (Dice, Huang, Yang, 2001) and of the
+//! `membarrier` manual page.
+
+use std::sync::atomic::AtomicU8;
+use std::sync::atomic::Ordering;
+use std::sync::atomic::compiler_fence;
+use std::sync::atomic::fence;
+
+const UNKNOWN: u8 = 0;
+const FENCES: u8 = 1;
+const ASYMMETRIC: u8 = 2;
+
+static SCHEME: AtomicU8 = AtomicU8::new(UNKNOWN);
+
+/// The reader's half. A thread that has not yet passed [`prepare`] pays a full fence, which pairs with either heavy half.
+#[inline(always)]
+pub(crate) fn light_barrier() {
+    // Relaxed: the scheme is settled before any thread takes a place (`prepare`), and stays.
+    if SCHEME.load(Ordering::Relaxed) == ASYMMETRIC {
+        compiler_fence(Ordering::SeqCst);
+    } else {
+        fence(Ordering::SeqCst);
+    }
+}
+
+/// The reclaimer's half: when it returns, every announcement that preceded a reader's check in program order is visible here, or
+/// that check sees what was unlinked before the call.
+pub(crate) fn heavy_barrier() {
+    prepare();
+    fence(Ordering::SeqCst);
+    if SCHEME.load(Ordering::Relaxed) == ASYMMETRIC && !platform::barrier_everywhere() {
+        // Registered and then refused: the kernel never does this to a registered process, and going on would be unsound.
+        std::process::abort();
+    }
+}
+
+/// Settles which scheme the process uses. Every thread calls it before its first light barrier that matters.
+pub(crate) fn prepare() {
+    if SCHEME.load(Ordering::Relaxed) != UNKNOWN {
+        return;
+    }
+    let scheme = if platform::register() { ASYMMETRIC } else { FENCES };
+    // SeqCst: racing callers agree on the first answer.
+    let _ = SCHEME.compare_exchange(UNKNOWN, scheme, Ordering::SeqCst, Ordering::SeqCst);
+}
+
+#[cfg(all(target_os = "linux", not(miri)))]
+mod platform {
+    const REGISTER_PRIVATE_EXPEDITED: libc::c_int = 1 << 4;
+    const PRIVATE_EXPEDITED: libc::c_int = 1 << 3;
+
+    fn membarrier(command: libc::c_int) -> bool {
+        // SAFETY: membarrier takes three integers, touches no memory of ours and answers -1 where it is unknown or forbidden.
+        unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) == 0 }
+    }
+
+    pub(super) fn register() -> bool {
+        membarrier(REGISTER_PRIVATE_EXPEDITED) && membarrier(PRIVATE_EXPEDITED)
+    }
+
+    pub(super) fn barrier_everywhere() -> bool {
+        membarrier(PRIVATE_EXPEDITED)
+    }
+}
+
+#[cfg(not(all(target_os = "linux", not(miri))))]
+mod platform {
+    pub(super) fn register() -> bool {
+        false
+    }
+
+    pub(super) fn barrier_everywhere() -> bool {
+        true
+    }
+}

@@ -1,0 +1,22 @@
+//! What every other room takes from the platform: atomics, locks, the number of the calling thread and the two halves of an
+//! asymmetric barrier. Nothing of the cache is known here; a model checker is put in by changing this room alone.
+
+mod barrier;
+mod thread;
+
+pub(crate) use std::sync::atomic::AtomicPtr;
+pub(crate) use std::sync::atomic::AtomicU8;
+pub(crate) use std::sync::atomic::AtomicU16;
+pub(crate) use std::sync::atomic::AtomicU32;
+pub(crate) use std::sync::atomic::AtomicU64;
+pub(crate) use std::sync::atomic::AtomicUsize;
+pub(crate) use std::sync::atomic::AtomicBool;
+pub(crate) use std::sync::atomic::Ordering;
+pub(crate) use std::sync::atomic::fence;
+
+pub(crate) use parking_lot::Mutex;
+pub(crate) use parking_lot::MutexGuard;
+
+pub(crate) use self::barrier::heavy_barrier;
+pub(crate) use self::barrier::light_barrier;
+pub(crate) use self::thread::Place;

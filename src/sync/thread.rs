@@ -1,0 +1,123 @@
+//! A small number for each live thread, the same for every cache, taken at the thread's first call and given back when it ends.
+//! Per-thread state can so live in arrays that other threads may walk, instead of in maps.
+
+use std::cell::Cell;
+
+use parking_lot::Mutex;
+
+use super::barrier;
+
+/// Where a thread's cell lies in arrays whose segments double: segment `s` holds `FIRST << s` cells.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Place {
+    pub(crate) segment: u32,
+    pub(crate) offset: u32,
+}
+
+impl Place {
+    /// Cells in the first segment.
+    pub(crate) const FIRST: usize = 4;
+    /// Segments enough for every thread number that fits.
+    pub(crate) const SEGMENTS: usize = 24;
+
+    /// Cells in `segment`.
+    pub(crate) const fn cells(segment: usize) -> usize {
+        Self::FIRST << segment
+    }
+
+    /// The calling thread's place; `None` when the thread is being torn down or too many threads live.
+    #[inline(always)]
+    pub(crate) fn of_this_thread() -> Option<Place> {
+        let place = PLACE.get();
+        if place.segment < Self::SEGMENTS as u32 { Some(place) } else { Self::take(place) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn take(now: Place) -> Option<Place> {
+        if now != UNTAKEN {
+            return None;
+        }
+        barrier::prepare();
+        let number = NUMBERS.lock().take();
+        let place = Self::of_number(number);
+        // A thread that is past its destructors gives the number straight back.
+        if place.segment >= Self::SEGMENTS as u32 || RETURN.try_with(|r| r.number.set(Some(number))).is_err() {
+            NUMBERS.lock().give_back(number);
+            return None;
+        }
+        PLACE.set(place);
+        Some(place)
+    }
+
+    fn of_number(number: usize) -> Place {
+        let shifted = number + Self::FIRST;
+        let segment = shifted.ilog2() - Self::FIRST.ilog2();
+        Place { segment, offset: (shifted - Self::cells(segment as usize)) as u32 }
+    }
+}
+
+const UNTAKEN: Place = Place { segment: u32::MAX, offset: 0 };
+const GONE: Place = Place { segment: u32::MAX, offset: 1 };
+
+thread_local! {
+    static PLACE: Cell<Place> = const { Cell::new(UNTAKEN) };
+    static RETURN: Return = const { Return { number: Cell::new(None) } };
+}
+
+/// Gives the thread's number back when the thread ends.
+struct Return {
+    number: Cell<Option<usize>>,
+}
+
+impl Drop for Return {
+    fn drop(&mut self) {
+        PLACE.set(GONE);
+        if let Some(number) = self.number.take() {
+            NUMBERS.lock().give_back(number);
+        }
+    }
+}
+
+static NUMBERS: Mutex<Numbers> = Mutex::new(Numbers { next: 0, free: Vec::new() });
+
+/// The numbers in use are dense: a number given back is taken again before a new one is made. The lock also orders what the last
+/// owner of a number wrote to its cells before what the next one reads there.
+struct Numbers {
+    next: usize,
+    free: Vec<usize>,
+}
+
+impl Numbers {
+    fn take(&mut self) -> usize {
+        self.free.pop().unwrap_or_else(|| {
+            self.next += 1;
+            self.next - 1
+        })
+    }
+
+    fn give_back(&mut self, number: usize) {
+        self.free.push(number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Place;
+
+    #[test]
+    fn places_are_dense_and_distinct() {
+        let places: Vec<Place> = (0..1000).map(Place::of_number).collect();
+        for (number, place) in places.iter().enumerate() {
+            assert!((place.offset as usize) < Place::cells(place.segment as usize), "number {number}");
+            assert!(places[..number].iter().all(|other| other != place), "number {number}");
+        }
+    }
+
+    #[test]
+    fn a_thread_keeps_its_place_and_gives_it_back() {
+        let first = std::thread::spawn(|| (Place::of_this_thread(), Place::of_this_thread())).join().unwrap();
+        assert!(first.0.is_some());
+        assert_eq!(first.0, first.1);
+    }
+}

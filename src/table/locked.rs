@@ -1,0 +1,378 @@
+//! A stripe with its lock held: look an entry up, take one out, expire, evict, scan. Each call leaves the stripe whole.
+
+use equivalent::Equivalent;
+
+use crate::event::Cause;
+use crate::event::Counts;
+use crate::policy::Arm;
+use crate::policy::Entries;
+use crate::rule::tombstone::Dead;
+use crate::rule::tombstone::admit_invalidation;
+use crate::rule::version::Version;
+use crate::sync::MutexGuard;
+use crate::sync::Ordering;
+use crate::time::deadline;
+
+use super::index::Index;
+use super::index::Spot;
+use super::index::ordinal;
+use super::node::CLAIMED;
+use super::node::HASH_MASK;
+use super::node::Node;
+use super::node::RETIRED;
+use super::node::SOURCED;
+use super::node::TIMED;
+use super::node::UNEVICTABLE;
+use super::pin::Pin;
+use super::reader::Reading;
+use super::reclaim::Effects;
+use super::slab::Slab;
+use super::stripe::State;
+use super::stripe::Stripe;
+
+/// Expired entries that one call takes out, and tombstones that it looks at.
+const SWEPT: usize = 8;
+/// Buckets that one step of a scan covers.
+const SCANNED: u64 = 16;
+
+pub(crate) struct Locked<'a, K, V> {
+    pub(super) stripe: &'a Stripe<K, V>,
+    pub(super) state: MutexGuard<'a, State<K, V>>,
+    /// The stripe's weight when the lock was taken.
+    before: u64,
+}
+
+impl<K, V> Stripe<K, V> {
+    /// Waits for the lock; held for one transition, so never for long.
+    pub(crate) fn lock(&self) -> Locked<'_, K, V> {
+        let state = self.writers.state.lock();
+        Locked { stripe: self, state, before: self.weight() }
+    }
+
+    /// The lock, if nobody has it.
+    pub(crate) fn try_lock(&self) -> Option<Locked<'_, K, V>> {
+        let state = self.writers.state.try_lock()?;
+        Some(Locked { stripe: self, state, before: self.weight() })
+    }
+}
+
+/// A resident entry, for as long as the lock is held.
+#[derive(Clone, Copy)]
+pub(crate) struct Resident {
+    pub(super) spot: Spot,
+    pub(crate) version: Version,
+}
+
+impl<'a, K, V> Locked<'a, K, V> {
+    /// What must be done once the lock is given back.
+    #[must_use = "what left the table waits for its effects"]
+    pub(crate) fn effects(&mut self) -> Effects {
+        let grew = std::mem::take(&mut self.state.grew);
+        let state = &*self.state;
+        Effects {
+            reclaim: grew || state.retired.len() >= state.reclaim_at,
+            tell: !state.notices.is_empty() && !state.telling,
+        }
+    }
+
+    pub(super) fn index(&self) -> &'a Index {
+        // SAFETY: only the lock's holder replaces the index, so the current one is alive; an outgrown one outlives `'a` too, as
+        // reclaiming takes the lock.
+        unsafe { &*self.stripe.index.load(Ordering::Acquire) }
+    }
+
+    /// Weight that came in and that left, on balance, since the lock was taken.
+    pub(crate) fn change(&self) -> (u64, u64) {
+        let after = self.stripe.weight();
+        (after.saturating_sub(self.before), self.before.saturating_sub(after))
+    }
+
+    /// The stripe's weight now.
+    pub(crate) fn stripe_weight(&self) -> u64 {
+        self.stripe.weight()
+    }
+
+    /// The node of a slot that the table or the policy has.
+    pub(super) fn node(&self, slot: u32) -> &'a Node<K, V> {
+        // SAFETY: handed out, and the lock is held.
+        unsafe { self.stripe.slab.node(slot) }
+    }
+
+    /// The entry of `key`, if it has not expired; an expired one is taken out on the way.
+    pub(crate) fn find<Q>(&mut self, hash: u64, key: &Q, now: u64) -> Option<Resident>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        // SAFETY: linked nodes are occupied, and the lock keeps them so.
+        let is = |slot| key.equivalent(unsafe { &self.node(slot).pair().0 });
+        let spot = self.index().find(hash, is)?;
+        let resident = Resident { spot, version: self.version(spot.slot) };
+        if deadline::is_due(self.deadline(spot.slot), now) {
+            self.take_out(resident, Cause::Expired, now);
+            return None;
+        }
+        Some(resident)
+    }
+
+    pub(super) fn version(&self, slot: u32) -> Version {
+        // SAFETY: the lock is held.
+        unsafe { self.stripe.version_of(slot, self.node(slot)) }
+    }
+
+    pub(super) fn deadline(&self, slot: u32) -> u64 {
+        if !self.node(slot).has(TIMED) {
+            return deadline::NEVER;
+        }
+        // SAFETY: the lock is held.
+        let deadlines = unsafe { self.stripe.slab.deadlines(slot) };
+        deadlines.due.load(Ordering::Relaxed).min(deadlines.idle.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn weight(&self, slot: u32) -> u64 {
+        if !self.state.config.weighted {
+            return 1;
+        }
+        // SAFETY: the lock is held.
+        unsafe { self.stripe.slab.weight(slot) }
+    }
+
+    /// Announces a resident entry in `reading`, so that it may be read after the lock is gone and the entry out of the table.
+    pub(crate) fn hold<'r>(&self, resident: Resident, reading: &'r Reading<'_>) -> &'r (K, V)
+    where
+        'a: 'r,
+    {
+        let node = self.node(resident.spot.slot);
+        reading.leave_table(node.address());
+        // SAFETY: it was linked when it was announced, as the lock is held: whoever reclaims it does so later and sees the word.
+        unsafe { node.pair() }
+    }
+
+    /// Keeps a resident entry for a guard.
+    pub(crate) fn pin(&self, resident: Resident) -> Pin<K, V> {
+        let slot = resident.spot.slot;
+        // SAFETY: in the table, and the lock is held.
+        unsafe { self.stripe.pin(slot, self.node(slot)) }
+    }
+
+    /// Takes an entry out of the table for `cause`.
+    pub(crate) fn take_out(&mut self, resident: Resident, cause: Cause, now: u64) {
+        let slot = resident.spot.slot;
+        let node = self.node(slot);
+        let (hash, weight) = (node.hash(), self.weight(slot));
+        self.index().unlink(hash, resident.spot);
+        if !node.has(UNEVICTABLE) {
+            self.state.policy.remove(slot, weight);
+        }
+        self.forget(slot, cause, weight, now);
+    }
+
+    /// What becomes of every entry that is out of the index and the policy: it is counted, remembered, told of and retired.
+    fn forget(&mut self, slot: u32, cause: Cause, weight: u64, now: u64) {
+        let node = self.node(slot);
+        if node.has(TIMED) {
+            self.state.wheel.cancel(slot);
+        }
+        self.remember(slot, cause, now);
+        self.resize(-1, (0, weight));
+        self.retire(slot, cause);
+    }
+
+    /// A tombstone for a key whose source version is known.
+    pub(super) fn remember(&mut self, slot: u32, cause: Cause, now: u64) {
+        let node = self.node(slot);
+        if !node.has(SOURCED) {
+            return;
+        }
+        let version = self.version(slot);
+        let dead = match cause {
+            // The source's newest word may well be this version still: it may come back. What replaced it without a word from the
+            // source may not.
+            Cause::Evicted | Cause::Expired if node.has(CLAIMED) => Dead::below(version),
+            _ => Dead::up_to(version),
+        };
+        self.state.graves.bury(node.hash(), dead, now);
+    }
+
+    /// One node leaves for `cause`: counted, told of, and its slot back when no reader is at it.
+    pub(super) fn retire(&mut self, slot: u32, cause: Cause) {
+        let node = self.node(slot);
+        if self.state.config.told {
+            // The notice is a pin: the value lives until the listener has heard of it.
+            // SAFETY: the lock is held, and the node not yet retired.
+            unsafe { self.stripe.pin(slot, node) };
+            self.state.notices.push((slot, cause));
+        }
+        node.set(RETIRED);
+        self.state.counts.left(cause);
+        self.state.retired.push(slot);
+    }
+
+    /// The mirrors that are read without the lock.
+    pub(super) fn resize(&mut self, entries: isize, (more, less): (u64, u64)) {
+        let writers = &self.stripe.writers;
+        // Relaxed, load and store: only the lock's holder writes them.
+        let count = writers.entries.load(Ordering::Relaxed).wrapping_add_signed(entries);
+        writers.entries.store(count, Ordering::Relaxed);
+        if more != less {
+            writers.weight.store(writers.weight.load(Ordering::Relaxed) + more - less, Ordering::Relaxed);
+        }
+    }
+
+    /// Drops some entries whose time is up, and some tombstones that are too old to matter.
+    pub(crate) fn sweep(&mut self, now: u64) {
+        if !self.state.graves.is_empty() {
+            self.state.graves.sweep(now, SWEPT);
+        }
+        if self.state.wheel.next_due() > now {
+            return;
+        }
+        let mut due = Vec::new();
+        self.state.wheel.advance(now, SWEPT, &mut due);
+        due.into_iter().for_each(|slot| self.expire(slot, now));
+    }
+
+    /// The wheel says that `slot` is due; reads may have moved its deadline since.
+    fn expire(&mut self, slot: u32, now: u64) {
+        let deadline = self.deadline(slot);
+        if !deadline::is_due(deadline, now) {
+            self.state.wheel.schedule(slot, deadline);
+            return;
+        }
+        self.take_out(self.resident(slot), Cause::Expired, now);
+    }
+
+    /// The resident entry in a slot that is in the table.
+    fn resident(&self, slot: u32) -> Resident {
+        let spot = self.index().find(self.node(slot).hash(), |other| other == slot);
+        Resident { spot: spot.expect("the table has what wheel and policy have"), version: self.version(slot) }
+    }
+
+    /// May this stripe make room: has it more than the entry that just came?
+    pub(crate) fn can_evict(&self) -> bool {
+        self.state.policy.len() > 1
+    }
+
+    /// Evicts the entry that is least worth keeping; false when nothing here may be evicted.
+    pub(crate) fn evict(&mut self, arm: Arm, now: u64) -> bool {
+        let entries = Slots { slab: &self.stripe.slab, weighted: self.state.config.weighted };
+        let Some(slot) = self.state.policy.evict(arm, &entries) else { return false };
+        let (resident, weight) = (self.resident(slot), self.weight(slot));
+        self.index().unlink(self.node(slot).hash(), resident.spot);
+        self.forget(slot, Cause::Evicted, weight, now);
+        true
+    }
+
+    /// Takes every entry out.
+    pub(crate) fn clear(&mut self, now: u64) {
+        let index = self.index();
+        // Emptied at once for readers that come from here on, then told one by one.
+        let slots: Vec<u32> = (0..index.len()).flat_map(|bucket| index.slots(bucket)).collect();
+        index.wipe();
+        self.state.policy.clear();
+        for slot in slots {
+            self.forget(slot, Cause::Cleared, self.weight(slot), now);
+        }
+    }
+
+    /// Shows the live entries whose ordinals lie in the next part of the stripe; gives back where to go on. Ordinals do not move when
+    /// the index grows, so a scan in steps sees every entry that stays throughout, once.
+    pub(crate) fn scan(&self, from: u64, now: u64, mut see: impl FnMut(Resident)) -> Option<u64> {
+        let index = self.index();
+        let until = (from + ((SCANNED << 32) / index.len() as u64).max(1)).min(1 << 32);
+        let (first, last) = (index.home(from as u32), index.home((until - 1) as u32));
+        let mut bucket = first;
+        for step in 0..index.len() {
+            for slot in index.slots(bucket) {
+                let at = u64::from(ordinal(self.node(slot).hash()));
+                if (from..until).contains(&at) && !deadline::is_due(self.deadline(slot), now) {
+                    see(self.resident(slot));
+                }
+            }
+            if first + step >= last && index.bucket(bucket).tags().passed() == 0 {
+                break;
+            }
+            bucket = index.next(bucket);
+        }
+        (until < 1 << 32).then_some(until)
+    }
+
+    /// The pair of a resident entry.
+    pub(crate) fn pair(&self, resident: Resident) -> &(K, V) {
+        // SAFETY: in the table, and the lock is held for as long as the answer is borrowed.
+        unsafe { self.node(resident.spot.slot).pair() }
+    }
+
+    /// The stripe's policy expects this many entries from now on.
+    pub(crate) fn expect(&mut self, entries: usize) {
+        self.state.config.expected = Some(entries);
+        self.state.policy.reserve(entries);
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.state.counts
+    }
+
+    /// Tombstones held, and lost before their time.
+    pub(crate) fn tombstones(&self) -> (usize, u64) {
+        (self.state.graves.len(), self.state.graves.lost_early())
+    }
+
+    /// Ends every state of `key` at or below a source version; false if a newer one is there.
+    pub(crate) fn invalidate_at<Q>(&mut self, hash: u64, key: &Q, source: u64, now: u64) -> bool
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        let current = self.find(hash, key, now);
+        if admit_invalidation(current.map(|resident| resident.version), source).is_err() {
+            self.state.counts.refused_stale += 1;
+            return false;
+        }
+        if let Some(resident) = current {
+            self.take_out(resident, Cause::Invalidated, now);
+        }
+        self.state.revision += 1;
+        let version = Version::new(source, self.state.revision);
+        self.state.graves.bury(hash & HASH_MASK, Dead::up_to(version), now);
+        true
+    }
+
+    /// Bytes of the stripe's structures.
+    pub(crate) fn memory(&self) -> usize {
+        let state = &*self.state;
+        let table = self.stripe.slab.memory() + self.index().memory() + state.slots.memory();
+        let lists = state.retired.capacity() * size_of::<u32>() + state.notices.capacity() * size_of::<(u32, Cause)>();
+        table + lists + state.policy.memory() + state.wheel.memory() + state.graves.memory() + size_of::<Stripe<K, V>>()
+    }
+}
+
+/// What the policy may see of the stripe's entries.
+struct Slots<'a, K, V> {
+    slab: &'a Slab<K, V>,
+    weighted: bool,
+}
+
+impl<K, V> Slots<'_, K, V> {
+    fn node(&self, slot: u32) -> &Node<K, V> {
+        // SAFETY: the policy has only slots that are in the table, and is asked under the lock.
+        unsafe { self.slab.node(slot) }
+    }
+}
+
+impl<K, V> Entries for Slots<'_, K, V> {
+    fn uses(&self, slot: u32) -> u8 {
+        self.node(slot).uses()
+    }
+
+    fn set_uses(&self, slot: u32, uses: u8) {
+        self.node(slot).set_uses(uses);
+    }
+
+    fn hash(&self, slot: u32) -> u32 {
+        ordinal(self.node(slot).hash())
+    }
+
+    fn weight(&self, slot: u32) -> u64 {
+        // SAFETY: as in `node`.
+        if self.weighted { unsafe { self.slab.weight(slot) } } else { 1 }
+    }
+}

@@ -1,0 +1,30 @@
+//! Hash to stripe to entry. A stripe is one lock's worth of state, and each transition of it is whole or not at all; look-ups take
+//! no lock. Nothing here waits, runs user code (key equality alone excepted) or reads a clock.
+//!
+//! `unsafe` lives in `node` and `slab` (memory of entries), `reader` (who is using what), `stripe` and `reclaim` (which join the two).
+
+mod bucket;
+mod graves;
+mod index;
+mod locked;
+mod node;
+mod pin;
+mod put;
+mod reader;
+mod reclaim;
+mod slab;
+mod stripe;
+mod table;
+
+pub(crate) use self::locked::Locked;
+pub(crate) use self::node::TIMED;
+pub(crate) use self::pin::Pinned;
+pub(crate) use self::put::Put;
+pub(crate) use self::put::Refusal;
+pub(crate) use self::put::Refused;
+pub(crate) use self::reader::Reading;
+pub(crate) use self::reclaim::Effects;
+pub(crate) use self::reclaim::resume;
+pub(crate) use self::stripe::Found;
+pub(crate) use self::table::MOST_STRIPES;
+pub(crate) use self::table::Table;

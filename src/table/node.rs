@@ -1,0 +1,153 @@
+//! An entry's memory: sixteen bytes of header, key and value. Once published a node is immutable but for its atomics; replacing a
+//! value is a new node. Who may read the pair, and when it may be taken out, is said at each `unsafe fn`.
+
+use std::cell::UnsafeCell;
+use std::mem::MaybeUninit;
+
+use crate::sync::AtomicU8;
+use crate::sync::AtomicU16;
+use crate::sync::AtomicU32;
+use crate::sync::AtomicU64;
+use crate::sync::Ordering;
+
+/// The hash bits that a node keeps: enough to find its bucket and tag again, to name its key to policy and tombstones.
+pub(crate) const HASH_BITS: u32 = 48;
+pub(crate) const HASH_MASK: u64 = (1 << HASH_BITS) - 1;
+
+/// The pair is initialised and not yet dropped.
+pub(super) const OCCUPIED: u8 = 1;
+/// No longer in the table: the slot waits for its readers.
+pub(super) const RETIRED: u8 = 1 << 1;
+/// Reclamation passed the node by because of its pins: the last pin gives the slot back.
+pub(super) const PARKED: u8 = 1 << 2;
+/// Weighs nothing, so it is never evicted and the policy does not know it.
+pub(crate) const UNEVICTABLE: u8 = 1 << 3;
+/// Has deadlines.
+pub(crate) const TIMED: u8 = 1 << 4;
+/// Has a source version.
+pub(crate) const SOURCED: u8 = 1 << 5;
+/// The write itself brought the source version; otherwise the entry has it from what was there before.
+pub(crate) const CLAIMED: u8 = 1 << 7;
+/// Was written while its key's history had been forgotten, so its source may lie below what the key once had.
+pub(crate) const UNSURE: u8 = 1 << 6;
+
+pub(crate) struct Node<K, V> {
+    revision: AtomicU64,
+    hash_low: AtomicU32,
+    hash_high: AtomicU16,
+    uses: AtomicU8,
+    flags: AtomicU8,
+    pair: UnsafeCell<MaybeUninit<(K, V)>>,
+}
+
+// SAFETY: the pair is written and taken by one thread at a time (`fill`, `empty`, `drop_pair`), and shared by reference between them.
+unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Node<K, V> {}
+// SAFETY: a node owns its pair.
+unsafe impl<K: Send, V: Send> Send for Node<K, V> {}
+
+impl<K, V> Node<K, V> {
+    pub(super) const fn vacant() -> Self {
+        Node {
+            revision: AtomicU64::new(0),
+            hash_low: AtomicU32::new(0),
+            hash_high: AtomicU16::new(0),
+            uses: AtomicU8::new(0),
+            flags: AtomicU8::new(0),
+            pair: UnsafeCell::new(MaybeUninit::uninit()),
+        }
+    }
+
+    /// What readers announce to keep the node.
+    #[inline(always)]
+    pub(super) fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    /// Makes a vacant node an entry, not yet published. Relaxed stores: the bucket's release publishes them.
+    ///
+    /// # Safety
+    /// The slot was handed out by the slab and nobody else has it.
+    pub(super) unsafe fn fill(&self, hash: u64, revision: u64, flags: u8, pair: (K, V)) {
+        // SAFETY: the caller has the slot to itself.
+        unsafe { (*self.pair.get()).write(pair) };
+        self.revision.store(revision, Ordering::Relaxed);
+        self.hash_low.store(hash as u32, Ordering::Relaxed);
+        self.hash_high.store((hash >> 32) as u16, Ordering::Relaxed);
+        self.uses.store(0, Ordering::Relaxed);
+        self.flags.store(flags | OCCUPIED, Ordering::Relaxed);
+    }
+
+    /// # Safety
+    /// The pair is initialised and stays so for `'_`: the caller is protected by a hazard word, a pin or the stripe's lock, and
+    /// found the node in the table.
+    #[inline(always)]
+    pub(super) unsafe fn pair(&self) -> &(K, V) {
+        // SAFETY: passed on to the caller.
+        unsafe { (*self.pair.get()).assume_init_ref() }
+    }
+
+    /// Drops the pair in place; a panic of its `Drop` passes through, and the node counts as vacant all the same.
+    ///
+    /// # Safety
+    /// The node is occupied, out of the table, and no reader, pin or notice has it any more.
+    pub(super) unsafe fn drop_pair(&self) {
+        // Relaxed: whoever still looks at the flags asks again under the lock.
+        self.flags.store(0, Ordering::Relaxed);
+        // SAFETY: the caller has the last claim to the pair.
+        unsafe { (*self.pair.get()).assume_init_drop() };
+    }
+
+    #[inline(always)]
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Relaxed)
+    }
+
+    /// The lowest [`HASH_BITS`] bits of the key's hash.
+    pub(crate) fn hash(&self) -> u64 {
+        u64::from(self.hash_high.load(Ordering::Relaxed)) << 32 | u64::from(self.hash_low.load(Ordering::Relaxed))
+    }
+
+    #[inline(always)]
+    pub(crate) fn has(&self, flag: u8) -> bool {
+        self.flags.load(Ordering::Relaxed) & flag != 0
+    }
+
+    pub(super) fn flags(&self, mask: u8) -> u8 {
+        self.flags.load(Ordering::Relaxed) & mask
+    }
+
+    /// As [`has`](Self::has), in the total order in which pins and retirement watch each other.
+    pub(super) fn has_for_sure(&self, flag: u8) -> bool {
+        self.flags.load(Ordering::SeqCst) & flag != 0
+    }
+
+    /// Under the stripe's lock. Release: a barrier follows before pins are looked at, see `Stripe::unpin`.
+    pub(super) fn set(&self, flag: u8) {
+        self.flags.store(self.flags.load(Ordering::Relaxed) | flag, Ordering::Release);
+    }
+
+    /// Under the stripe's lock, which is all that orders it.
+    pub(super) fn unset(&self, flag: u8) {
+        self.flags.store(self.flags.load(Ordering::Relaxed) & !flag, Ordering::Release);
+    }
+
+    /// Hits since the policy last looked. Relaxed: a lost hit costs nothing but its count.
+    #[inline(always)]
+    pub(crate) fn uses(&self) -> u8 {
+        self.uses.load(Ordering::Relaxed)
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_uses(&self, uses: u8) {
+        self.uses.store(uses, Ordering::Relaxed);
+    }
+
+    /// A hit: no store once the counter is saturated.
+    #[inline(always)]
+    pub(crate) fn used(&self, most: u8) {
+        let uses = self.uses();
+        if uses < most {
+            self.set_uses(uses + 1);
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! When a slot, or an outgrown array, is used no more: out of the table, past the barrier, announced by no reader, pinned by no guard.
+//!
+//! A stripe gathers what it retires and, when a batch is full, whoever filled it reclaims it after the unlock. A stalled reader keeps
+//! its one node back, never the batch. So a stripe holds at most a batch of retired entries, and one more for each writer that is
+//! reclaiming at this moment.
+
+use std::mem;
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
+use std::panic::resume_unwind;
+
+use crate::event::Cause;
+use crate::sync::Ordering;
+use crate::sync::heavy_barrier;
+
+use super::index::Index;
+use super::locked::Locked;
+use super::node::PARKED;
+use super::node::Node;
+use super::node::RETIRED;
+use super::pin::Pin;
+use super::reader::Announced;
+use super::reader::Readers;
+use super::slab::OldDirectory;
+use super::stripe::Stripe;
+
+/// What a transition leaves to be done after the unlock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Effects {
+    pub(crate) reclaim: bool,
+    pub(crate) tell: bool,
+}
+
+/// An array that readers may still be walking.
+pub(super) struct Outgrown<K, V> {
+    _index: Option<Box<Index>>,
+    _directory: Option<OldDirectory<K, V>>,
+}
+
+impl<K, V> Outgrown<K, V> {
+    pub(super) fn index(index: Box<Index>) -> Self {
+        Outgrown { _index: Some(index), _directory: None }
+    }
+
+    pub(super) fn directory(directory: OldDirectory<K, V>) -> Self {
+        Outgrown { _index: None, _directory: Some(directory) }
+    }
+}
+
+/// What a `Drop` of the user's threw.
+pub(crate) type Panic = Box<dyn std::any::Any + Send>;
+
+impl<K, V> Stripe<K, V> {
+    /// Drops what was retired and is used no more. Takes the lock twice, neither time while anything is dropped. A panic of a value's
+    /// `Drop` comes back when everything is done.
+    pub(crate) fn reclaim(&self, readers: &Readers) -> Result<(), Panic> {
+        let (mut batch, outgrown) = {
+            let mut locked = self.lock();
+            let state = &mut *locked.state;
+            (mem::take(&mut state.retired), mem::take(&mut state.outgrown))
+        };
+        if batch.is_empty() && outgrown.is_empty() {
+            return Ok(());
+        }
+        heavy_barrier();
+        let announced = readers.announced();
+        // Opened after the others were asked, so that it is not among them.
+        let reading = readers.enter();
+        let busy = self.part_busy(&mut batch, &announced);
+        let dropped = self.drop_pairs(&batch);
+        drop(reading);
+        let kept = if announced.in_table() { outgrown } else { Vec::new() };
+        self.lock().settle(batch, busy, kept);
+        dropped
+    }
+
+    /// Leaves in `batch` what can be dropped, and gives back the rest.
+    fn part_busy(&self, batch: &mut Vec<u32>, announced: &Announced) -> Vec<u32> {
+        let mut busy = Vec::new();
+        batch.retain(|&slot| {
+            // SAFETY: retired slots were handed out, and the caller has a look-up open, which keeps the directory.
+            let in_use = unsafe { announced.uses(self.slab.node(slot).address()) || self.slab.is_pinned(slot) };
+            if in_use {
+                busy.push(slot);
+            }
+            !in_use
+        });
+        busy
+    }
+
+    /// Drops the pairs of slots that nobody else has any more. All are dropped, whatever panics.
+    fn drop_pairs(&self, slots: &[u32]) -> Result<(), Panic> {
+        let mut panic = None;
+        for &slot in slots {
+            // SAFETY: handed out, and the caller has a look-up open. Retired, so no new reader finds it; past the barrier no reader
+            // announces it and no pin holds it, so nobody ever will; it is in no list, so only the caller has it.
+            panic = panic.or(unsafe { drop_pair(self.slab.node(slot)) }.err());
+        }
+        panic.map_or(Ok(()), Err)
+    }
+
+    /// Gives a pin back. The last one of a node that reclamation passed by drops its pair.
+    ///
+    /// # Safety
+    /// The pin is of this stripe, and is not given back twice.
+    pub(crate) unsafe fn unpin(&self, pin: &Pin<K, V>) -> Result<(), Panic> {
+        // SAFETY: the pin itself keeps the node until here; nodes and their columns live as long as the stripe.
+        let (node, pins) = unsafe { (&*pin.node, &*pin.pins) };
+        // SeqCst: with the load below, it pairs with `RETIRED` stored and the pins loaded by the reclaimer, with a barrier between:
+        // one of the two sees the other, so the slot is not left to nobody.
+        if pins.fetch_sub(1, Ordering::SeqCst) != 1 {
+            return Ok(());
+        }
+        crate::sync::fence(Ordering::SeqCst);
+        if !node.has_for_sure(RETIRED) || !self.lock().unpark(pin.slot) {
+            return Ok(());
+        }
+        // SAFETY: it was parked, so no reader has it, this was the last pin, and `unpark` chose us.
+        let dropped = unsafe { drop_pair(node) };
+        self.lock().state.slots.put_back(&[pin.slot]);
+        dropped
+    }
+
+    /// Takes what the listener is to be told, if nobody else is telling it: until [`told`](Self::told) only the caller is.
+    pub(crate) fn start_telling(&self) -> Option<Vec<(Pin<K, V>, Cause)>> {
+        let mut locked = self.lock();
+        (!mem::replace(&mut locked.state.telling, true)).then(|| locked.take_notices())
+    }
+
+    /// What came in while the last notices were told; when there is nothing more, others may tell again.
+    pub(crate) fn told(&self) -> Option<Vec<(Pin<K, V>, Cause)>> {
+        let mut locked = self.lock();
+        let more = locked.take_notices();
+        locked.state.telling = !more.is_empty();
+        locked.state.telling.then_some(more)
+    }
+}
+
+impl<K, V> Locked<'_, K, V> {
+    /// Freed slots may be used again; busy ones wait for their reader or their last pin.
+    fn settle(&mut self, mut freed: Vec<u32>, busy: Vec<u32>, outgrown: Vec<Outgrown<K, V>>) {
+        self.state.slots.put_back(&freed);
+        self.state.outgrown.extend(outgrown);
+        for slot in busy {
+            self.node(slot).set(PARKED);
+            // SAFETY: a retired slot, and the lock is held.
+            if !unsafe { self.stripe.slab.is_pinned(slot) } {
+                // The last pin came before `PARKED` and left the slot to us.
+                self.node(slot).unset(PARKED);
+                self.state.retired.push(slot);
+            }
+        }
+        self.state.reclaim_at = self.state.retired.len() + self.state.batch;
+        if self.state.retired.capacity() == 0 {
+            // The list is used again instead of made again.
+            freed.clear();
+            self.state.retired = freed;
+        }
+    }
+
+    /// Is the slot parked, and the caller the one to free it?
+    fn unpark(&mut self, slot: u32) -> bool {
+        let node = self.node(slot);
+        // SAFETY: the slot was handed out, and the lock is held.
+        let free = node.has(PARKED) && !unsafe { self.stripe.slab.is_pinned(slot) };
+        if free {
+            node.unset(PARKED);
+        }
+        free
+    }
+
+    fn take_notices(&mut self) -> Vec<(Pin<K, V>, Cause)> {
+        let notices = mem::take(&mut self.state.notices);
+        // SAFETY: the notice is a pin of its node, counted when it was retired.
+        let pins = notices.into_iter().map(|(slot, cause)| unsafe { (self.stripe.counted_pin(slot, self.node(slot)), cause) });
+        pins.collect()
+    }
+}
+
+/// # Safety
+/// As for [`Node::drop_pair`].
+unsafe fn drop_pair<K, V>(node: &Node<K, V>) -> Result<(), Panic> {
+    // SAFETY: passed on.
+    let dropping = || unsafe { node.drop_pair() };
+    if mem::needs_drop::<(K, V)>() {
+        return catch_unwind(AssertUnwindSafe(dropping));
+    }
+    dropping();
+    Ok(())
+}
+
+/// Goes on with a panic that had to wait, unless one is under way already.
+pub(crate) fn resume(result: Result<(), Panic>) {
+    if let Err(panic) = result {
+        if !std::thread::panicking() {
+            resume_unwind(panic);
+        }
+    }
+}

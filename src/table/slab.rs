@@ -1,0 +1,326 @@
+//! A stripe's nodes, in chunks that never move and are freed with the cache, named by 32-bit slots. Beside the nodes a chunk has
+//! columns for what only some caches need (source versions, deadlines, weights, pins), made when the first entry needs them.
+//!
+//! Readers find a chunk through a directory of pointers, replaced when it is full; the old one is handed to the reclaimer.
+
+use std::alloc::Layout;
+use std::alloc::handle_alloc_error;
+use std::sync::OnceLock;
+
+use crate::sync::AtomicPtr;
+use crate::sync::AtomicU32;
+use crate::sync::AtomicU64;
+use crate::sync::Ordering;
+
+use super::node::Node;
+use super::node::OCCUPIED;
+
+/// Nodes start on a cache line, so that a node whose size divides a line never lies across two.
+const ALIGNMENT: usize = 64;
+
+/// When an entry ends, in nanoseconds of the cache's clock.
+pub(crate) struct Deadlines {
+    /// Time to live, or what `Expiry` said.
+    pub(crate) due: AtomicU64,
+    /// Time to idle: moved by reads, coarsely.
+    pub(crate) idle: AtomicU64,
+}
+
+/// Values that only some entries have, one a node, allocated at the first use.
+struct Column<T>(OnceLock<Box<[T]>>);
+
+impl<T> Column<T> {
+    const fn new() -> Self {
+        Column(OnceLock::new())
+    }
+
+    fn get(&self, at: usize) -> Option<&T> {
+        self.0.get().map(|values| &values[at])
+    }
+
+    fn ensure(&self, at: usize, length: usize, vacant: fn() -> T) -> &T {
+        &self.0.get_or_init(|| (0..length).map(|_| vacant()).collect())[at]
+    }
+
+    fn memory(&self) -> usize {
+        self.0.get().map_or(0, |values| size_of_val(&**values))
+    }
+}
+
+struct Chunk<K, V> {
+    nodes: *mut Node<K, V>,
+    sources: Column<AtomicU64>,
+    weights: Column<AtomicU64>,
+    deadlines: Column<Deadlines>,
+    pins: Column<AtomicU32>,
+}
+
+/// What readers follow from a slot to its node.
+struct Directory<K, V> {
+    chunks: Box<[AtomicPtr<Chunk<K, V>>]>,
+    nodes: Box<[AtomicPtr<Node<K, V>>]>,
+}
+
+/// An outgrown directory, to be dropped when no reader is in the table.
+pub(super) struct OldDirectory<K, V>(#[expect(dead_code, reason = "kept to be dropped")] Box<Directory<K, V>>);
+
+/// The part of the slab that is shared with readers.
+pub(super) struct Slab<K, V> {
+    /// The base of the directory's `nodes`, so that a hit follows one pointer less.
+    bases: AtomicPtr<AtomicPtr<Node<K, V>>>,
+    directory: AtomicPtr<Directory<K, V>>,
+    /// A chunk holds `1 << shift` nodes.
+    shift: u32,
+}
+
+/// The part that only the lock's holder has: which slots are free.
+pub(super) struct Slots {
+    free: Vec<u32>,
+    /// Slots below have been handed out at least once.
+    fresh: u32,
+    chunks: usize,
+}
+
+// SAFETY: all that the raw pointers lead to is owned by the slab and shared through atomics; nodes say themselves when they are Sync.
+unsafe impl<K: Send, V: Send> Send for Slab<K, V> {}
+// SAFETY: as above.
+unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Slab<K, V> {}
+
+impl Slots {
+    pub(super) const fn new() -> Self {
+        Slots { free: Vec::new(), fresh: 0, chunks: 0 }
+    }
+
+    /// Slots that are free again. They must be vacant.
+    pub(super) fn put_back(&mut self, slots: &[u32]) {
+        self.free.extend_from_slice(slots);
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.free.capacity() * size_of::<u32>()
+    }
+}
+
+impl<K, V> Slab<K, V> {
+    pub(super) fn new(shift: u32) -> Self {
+        let directory = Directory::new(4);
+        Slab {
+            bases: AtomicPtr::new(directory.nodes.as_ptr().cast_mut()),
+            directory: AtomicPtr::new(Box::into_raw(directory)),
+            shift,
+        }
+    }
+
+    fn length(&self) -> usize {
+        1 << self.shift
+    }
+
+    fn position(&self, slot: u32) -> (usize, usize) {
+        (slot as usize >> self.shift, slot as usize & (self.length() - 1))
+    }
+
+    /// # Safety
+    /// `slot` was handed out by `take` of this slab, and reached the caller through a bucket (acquire) or under the stripe's lock;
+    /// without the lock the caller has a look-up open, which keeps the directory.
+    #[inline(always)]
+    pub(super) unsafe fn node(&self, slot: u32) -> &Node<K, V> {
+        let (chunk, at) = self.position(slot);
+        // Acquire: pairs with the release in `add_chunk`. A slot is published after the directory that leads to it.
+        let bases = self.bases.load(Ordering::Acquire);
+        // SAFETY: the slot was handed out, so the directory has its chunk and the chunk its node; chunks live as long as the slab.
+        unsafe { &*(*bases.add(chunk)).load(Ordering::Acquire).add(at) }
+    }
+
+    /// # Safety
+    /// As for `node`.
+    unsafe fn chunk(&self, slot: u32) -> (&Chunk<K, V>, usize) {
+        let (chunk, at) = self.position(slot);
+        // SAFETY: as in `node`.
+        unsafe { (&*(*self.directory.load(Ordering::Acquire)).chunks[chunk].load(Ordering::Acquire), at) }
+    }
+
+    /// # Safety
+    /// As for `node`; the entry is `SOURCED` (else the answer is zero).
+    pub(super) unsafe fn source(&self, slot: u32) -> u64 {
+        // SAFETY: passed on.
+        let (chunk, at) = unsafe { self.chunk(slot) };
+        chunk.sources.get(at).map_or(0, |source| source.load(Ordering::Relaxed))
+    }
+
+    /// # Safety
+    /// As for `node`, before the entry is published.
+    pub(super) unsafe fn set_source(&self, slot: u32, source: u64) {
+        // SAFETY: passed on.
+        let (chunk, at) = unsafe { self.chunk(slot) };
+        chunk.sources.ensure(at, self.length(), || AtomicU64::new(0)).store(source, Ordering::Relaxed);
+    }
+
+    /// # Safety
+    /// As for `node`, with the lock. Where no weight was ever set in the chunk it is one.
+    pub(super) unsafe fn weight(&self, slot: u32) -> u64 {
+        // SAFETY: passed on.
+        let (chunk, at) = unsafe { self.chunk(slot) };
+        chunk.weights.get(at).map_or(1, |weight| weight.load(Ordering::Relaxed))
+    }
+
+    /// # Safety
+    /// As for `node`, before the entry is published. All nodes of a chunk have their weights set, or none.
+    pub(super) unsafe fn set_weight(&self, slot: u32, weight: u64) {
+        // SAFETY: passed on.
+        let (chunk, at) = unsafe { self.chunk(slot) };
+        chunk.weights.ensure(at, self.length(), || AtomicU64::new(1)).store(weight, Ordering::Relaxed);
+    }
+
+    /// The deadlines of a `TIMED` entry.
+    ///
+    /// # Safety
+    /// As for `node`.
+    pub(super) unsafe fn deadlines(&self, slot: u32) -> &Deadlines {
+        // SAFETY: passed on.
+        let (chunk, at) = unsafe { self.chunk(slot) };
+        chunk.deadlines.ensure(at, self.length(), || Deadlines { due: AtomicU64::new(u64::MAX), idle: AtomicU64::new(u64::MAX) })
+    }
+
+    /// How many guards and notices keep the node.
+    ///
+    /// # Safety
+    /// As for `node`.
+    pub(super) unsafe fn pins(&self, slot: u32) -> &AtomicU32 {
+        // SAFETY: passed on.
+        let (chunk, at) = unsafe { self.chunk(slot) };
+        chunk.pins.ensure(at, self.length(), || AtomicU32::new(0))
+    }
+
+    /// Whether anyone pins the node, without making the column of pins.
+    ///
+    /// # Safety
+    /// As for `node`.
+    pub(super) unsafe fn is_pinned(&self, slot: u32) -> bool {
+        // SAFETY: passed on.
+        let (chunk, at) = unsafe { self.chunk(slot) };
+        // SeqCst: pairs with the count of the last pin, see `Stripe::unpin`.
+        chunk.pins.get(at).is_some_and(|pins| pins.load(Ordering::SeqCst) != 0)
+    }
+
+    /// A vacant slot. With the lock held. `None` when all 2^32 - 1 slots are in use; an outgrown directory comes with it.
+    pub(super) fn take(&self, slots: &mut Slots) -> (Option<u32>, Option<OldDirectory<K, V>>) {
+        if let Some(slot) = slots.free.pop() {
+            return (Some(slot), None);
+        }
+        if slots.fresh as usize >= (u32::MAX as usize) & !(self.length() - 1) {
+            return (None, None);
+        }
+        let old = if slots.fresh as usize == slots.chunks << self.shift { self.add_chunk(slots) } else { None };
+        slots.fresh += 1;
+        (Some(slots.fresh - 1), old)
+    }
+
+    fn add_chunk(&self, slots: &mut Slots) -> Option<OldDirectory<K, V>> {
+        let chunk = Box::into_raw(Box::new(Chunk::new(self.length())));
+        let current = self.directory.load(Ordering::Relaxed);
+        // SAFETY: the lock holder alone replaces the directory, so the current one is alive.
+        let directory = unsafe { &*current };
+        let full = slots.chunks == directory.chunks.len();
+        let grown = full.then(|| directory.grown());
+        let directory = grown.as_deref().unwrap_or(directory);
+        // SAFETY: `chunk` was boxed above.
+        directory.nodes[slots.chunks].store(unsafe { (*chunk).nodes }, Ordering::Release);
+        directory.chunks[slots.chunks].store(chunk, Ordering::Release);
+        slots.chunks += 1;
+        let grown = grown?;
+        // Release: pairs with the acquire in `node`; readers that still follow the old directory find what they look for there.
+        self.bases.store(grown.nodes.as_ptr().cast_mut(), Ordering::Release);
+        self.directory.store(Box::into_raw(grown), Ordering::Release);
+        // SAFETY: boxed by `new` or an earlier call, and no longer reachable from the slab.
+        Some(OldDirectory(unsafe { Box::from_raw(current) }))
+    }
+
+    /// Bytes of all chunks and the directory. With the lock held.
+    pub(super) fn memory(&self) -> usize {
+        // SAFETY: the lock holder alone replaces the directory.
+        let directory = unsafe { &*self.directory.load(Ordering::Acquire) };
+        let chunks: usize = directory.all().map(|chunk| chunk.memory(self.length())).sum();
+        chunks + directory.chunks.len() * 2 * size_of::<usize>()
+    }
+}
+
+impl<K, V> Drop for Slab<K, V> {
+    fn drop(&mut self) {
+        // SAFETY: the slab is being dropped, so nobody reads it, and the directory was boxed.
+        let directory = unsafe { Box::from_raw(self.directory.load(Ordering::Acquire)) };
+        let mut panic = None;
+        for chunk in directory.chunks.iter().map(|chunk| chunk.load(Ordering::Acquire)).filter(|chunk| !chunk.is_null()) {
+            // SAFETY: every chunk was boxed by `add_chunk` and is in the directory once.
+            let chunk = unsafe { Box::from_raw(chunk) };
+            for at in 0..self.length() {
+                // SAFETY: the chunk has `length` nodes; nothing refers to them any more.
+                let node = unsafe { &*chunk.nodes.add(at) };
+                if node.has(OCCUPIED) {
+                    // A value whose Drop panics must not keep the others from theirs.
+                    // SAFETY: occupied, and the slab has the last claim.
+                    let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| unsafe { node.drop_pair() }));
+                    panic = panic.or(dropped.err());
+                }
+            }
+            // SAFETY: allocated by `Chunk::new` with the same layout, and its pairs are gone.
+            unsafe { std::alloc::dealloc(chunk.nodes.cast(), Chunk::<K, V>::layout(self.length())) };
+        }
+        if let Some(panic) = panic.filter(|_| !std::thread::panicking()) {
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+impl<K, V> Directory<K, V> {
+    fn new(length: usize) -> Box<Self> {
+        Box::new(Directory { chunks: null_pointers(length), nodes: null_pointers(length) })
+    }
+
+    fn grown(&self) -> Box<Self> {
+        let grown = Self::new(self.chunks.len() * 2);
+        copy_pointers(&self.chunks, &grown.chunks);
+        copy_pointers(&self.nodes, &grown.nodes);
+        grown
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Chunk<K, V>> {
+        // SAFETY: what is not null was boxed by `add_chunk`, and chunks live as long as the slab.
+        self.chunks.iter().filter_map(|chunk| unsafe { chunk.load(Ordering::Acquire).as_ref() })
+    }
+}
+
+fn null_pointers<T>(length: usize) -> Box<[AtomicPtr<T>]> {
+    (0..length).map(|_| AtomicPtr::new(std::ptr::null_mut())).collect()
+}
+
+fn copy_pointers<T>(from: &[AtomicPtr<T>], to: &[AtomicPtr<T>]) {
+    // Relaxed: the lock holder wrote the one and publishes the other.
+    from.iter().zip(to).for_each(|(from, to)| to.store(from.load(Ordering::Relaxed), Ordering::Relaxed));
+}
+
+impl<K, V> Chunk<K, V> {
+    fn layout(length: usize) -> Layout {
+        let nodes = Layout::array::<Node<K, V>>(length).expect("a chunk is at most a few thousand nodes");
+        nodes.align_to(ALIGNMENT).expect("a power of two").pad_to_align()
+    }
+
+    fn new(length: usize) -> Self {
+        let layout = Self::layout(length);
+        // SAFETY: a node has a header, so the layout is not empty.
+        let nodes = unsafe { std::alloc::alloc(layout) }.cast::<Node<K, V>>();
+        if nodes.is_null() {
+            handle_alloc_error(layout);
+        }
+        for at in 0..length {
+            // SAFETY: the allocation holds `length` nodes, aligned at least as a node is.
+            unsafe { nodes.add(at).write(Node::vacant()) };
+        }
+        let (sources, weights, deadlines, pins) = (Column::new(), Column::new(), Column::new(), Column::new());
+        Chunk { nodes, sources, weights, deadlines, pins }
+    }
+
+    fn memory(&self, length: usize) -> usize {
+        let columns = self.sources.memory() + self.weights.memory() + self.deadlines.memory() + self.pins.memory();
+        size_of::<Self>() + Self::layout(length).size() + columns
+    }
+}

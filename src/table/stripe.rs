@@ -1,0 +1,275 @@
+//! One stripe: what readers follow without a lock, and beside it, on cache lines of its own, what writers keep under the lock.
+
+use equivalent::Equivalent;
+
+use crate::config::StripeConfig;
+use crate::event::Cause;
+use crate::event::Counts;
+use crate::policy::Policy;
+use crate::rule::version::Version;
+use crate::sync::AtomicPtr;
+use crate::sync::AtomicU64;
+use crate::sync::AtomicUsize;
+use crate::sync::Mutex;
+use crate::sync::Ordering;
+use crate::time::deadline;
+use crate::time::Wheel;
+
+use super::bucket::NIL;
+use super::graves::Graves;
+use super::index::Index;
+use super::index::ordinal;
+use super::index::tag;
+use super::node::Node;
+use super::node::SOURCED;
+use super::node::TIMED;
+use super::pin::Pin;
+use super::reader::Reading;
+use super::reclaim::Outgrown;
+use super::slab::Slab;
+use super::slab::Slots;
+
+#[repr(align(128))]
+pub(crate) struct Stripe<K, V> {
+    pub(super) index: AtomicPtr<Index>,
+    pub(super) slab: Slab<K, V>,
+    pub(super) writers: Writers<K, V>,
+}
+
+/// What writers touch, kept off the readers' lines.
+#[repr(align(128))]
+pub(super) struct Writers<K, V> {
+    pub(super) state: Mutex<State<K, V>>,
+    /// Entries and their weight, for those who only want to know.
+    pub(super) entries: AtomicUsize,
+    pub(super) weight: AtomicU64,
+}
+
+/// Everything that the lock guards.
+pub(super) struct State<K, V> {
+    pub(super) config: StripeConfig,
+    pub(super) slots: Slots,
+    pub(super) revision: u64,
+    pub(super) policy: Policy,
+    pub(super) wheel: Wheel,
+    pub(super) graves: Graves,
+    pub(super) counts: Counts,
+    /// Slots out of the table whose readers may still be at them, and how many of them make a batch worth reclaiming.
+    pub(super) retired: Vec<u32>,
+    pub(super) batch: usize,
+    pub(super) reclaim_at: usize,
+    pub(super) outgrown: Vec<Outgrown<K, V>>,
+    /// An array was outgrown since the last unlock.
+    pub(super) grew: bool,
+    /// Whom the listener is still to be told of, and whether somebody is telling.
+    pub(super) notices: Vec<(u32, Cause)>,
+    pub(super) telling: bool,
+}
+
+// SAFETY: the pointer leads to an index that the stripe owns; the rest says for itself.
+unsafe impl<K: Send, V: Send> Send for Stripe<K, V> {}
+// SAFETY: as above; entries are shared between readers and dropped by whichever thread reclaims them.
+unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Stripe<K, V> {}
+
+impl<K, V> Stripe<K, V> {
+    pub(crate) fn new(config: StripeConfig, seed: u64) -> Self {
+        let expected = config.expected.unwrap_or(0);
+        let mut policy = Policy::new(config.weighted, seed);
+        policy.reserve(expected);
+        let batch = (expected / 16).clamp(64, 512);
+        let graves =
+            Graves::new(config.tombstones, deadline::nanos(config.tombstone_ttl), config.ordering, config.when_forgotten);
+        let state = State {
+            slots: Slots::new(),
+            revision: 0,
+            policy,
+            wheel: Wheel::new(),
+            graves,
+            counts: Counts::default(),
+            retired: Vec::new(),
+            batch,
+            reclaim_at: batch,
+            outgrown: Vec::new(),
+            grew: false,
+            notices: Vec::new(),
+            telling: false,
+            config,
+        };
+        Stripe {
+            index: AtomicPtr::new(Box::into_raw(Box::new(Index::new(1)))),
+            slab: Slab::new(chunk_shift(expected)),
+            writers: Writers { state: Mutex::new(state), entries: AtomicUsize::new(0), weight: AtomicU64::new(0) },
+        }
+    }
+
+    /// Entries here, without the lock.
+    pub(crate) fn entries(&self) -> usize {
+        self.writers.entries.load(Ordering::Relaxed)
+    }
+
+    /// Weight of the entries here, without the lock.
+    pub(crate) fn weight(&self) -> u64 {
+        self.writers.weight.load(Ordering::Relaxed)
+    }
+
+    /// The entry of `key`, expired or not, without a lock. It stays as it is found for as long as the answer lives.
+    #[inline(always)]
+    pub(crate) fn find<'a, Q>(&'a self, hash: u64, key: &Q, reading: Reading<'a>) -> Result<Found<'a, K, V>, Reading<'a>>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        loop {
+            let index = self.index.load(Ordering::Acquire);
+            // SAFETY: `reading` is open, so an index that was current after it was opened is not dropped.
+            if let Some((slot, node)) = self.probe(unsafe { &*index }, hash, key, &reading) {
+                return Ok(Found { stripe: self, slot, node, reading });
+            }
+            // A miss counts only in the array that is still the current one.
+            if std::ptr::eq(self.index.load(Ordering::Acquire), index) {
+                return Err(reading);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn probe<Q>(&self, index: &Index, hash: u64, key: &Q, reading: &Reading<'_>) -> Option<(u32, &Node<K, V>)>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        let mut at = index.home(ordinal(hash));
+        for _ in 0..index.len() {
+            let bucket = index.bucket(at);
+            let tags = bucket.tags();
+            let mut matches = tags.matching(tag(hash));
+            while matches != 0 {
+                let place = matches.trailing_zeros() as usize;
+                let slot = bucket.slot(place);
+                if slot != NIL {
+                    // SAFETY: the slot was published in a bucket, and `reading` is open.
+                    let node = unsafe { self.slab.node(slot) };
+                    reading.protect(node.address());
+                    if bucket.slot(place) != slot {
+                        continue; // Replaced or gone since: look at the place again.
+                    }
+                    // SAFETY: still linked after it was announced, so the hazard word keeps it from here on.
+                    if key.equivalent(unsafe { &node.pair().0 }) {
+                        return Some((slot, node));
+                    }
+                }
+                matches &= matches - 1;
+            }
+            if tags.passed() == 0 {
+                return None;
+            }
+            at = index.next(at);
+        }
+        None
+    }
+
+    /// # Safety
+    /// As for [`Slab::node`].
+    pub(super) unsafe fn version_of(&self, slot: u32, node: &Node<K, V>) -> Version {
+        // SAFETY: passed on.
+        let source = if node.has(SOURCED) { unsafe { self.slab.source(slot) } } else { 0 };
+        Version::new(source, node.revision())
+    }
+}
+
+impl<K, V> Drop for Stripe<K, V> {
+    fn drop(&mut self) {
+        // SAFETY: boxed by `new` or by the last growth; no reader is left.
+        drop(unsafe { Box::from_raw(self.index.load(Ordering::Acquire)) });
+    }
+}
+
+/// Chunks of about an eighth of a stripe, so that little is allocated and never used.
+fn chunk_shift(expected: usize) -> u32 {
+    (expected / 8).max(1).ilog2().clamp(5, 10)
+}
+
+/// An entry that a reader found: it is held, and so is the right to walk the table, until this is dropped or narrowed.
+pub(crate) struct Found<'a, K, V> {
+    stripe: &'a Stripe<K, V>,
+    slot: u32,
+    node: &'a Node<K, V>,
+    reading: Reading<'a>,
+}
+
+impl<'a, K, V> Found<'a, K, V> {
+    #[inline(always)]
+    pub(crate) fn pair(&self) -> &(K, V) {
+        // SAFETY: `find` found it linked after announcing it, and the reading lives as long as this.
+        unsafe { self.node.pair() }
+    }
+
+    #[inline(always)]
+    pub(crate) fn node(&self) -> &'a Node<K, V> {
+        self.node
+    }
+
+    #[inline(always)]
+    pub(crate) fn reading(&self) -> &Reading<'a> {
+        &self.reading
+    }
+
+    pub(crate) fn version(&self) -> Version {
+        // SAFETY: the look-up is open.
+        unsafe { self.stripe.version_of(self.slot, self.node) }
+    }
+
+    pub(crate) fn weight(&self) -> u64 {
+        // SAFETY: the look-up is open.
+        unsafe { self.stripe.slab.weight(self.slot) }
+    }
+
+    /// When the entry expires: `(due, idle)`.
+    pub(crate) fn deadlines(&self) -> (u64, u64) {
+        if !self.node.has(TIMED) {
+            return (deadline::NEVER, deadline::NEVER);
+        }
+        // SAFETY: the look-up is open.
+        let deadlines = unsafe { self.stripe.slab.deadlines(self.slot) };
+        // Relaxed: a deadline orders nothing else.
+        (deadlines.due.load(Ordering::Relaxed), deadlines.idle.load(Ordering::Relaxed))
+    }
+
+    /// Moves the entry's deadlines, after a read.
+    pub(crate) fn set_deadlines(&self, due: Option<u64>, idle: Option<u64>) {
+        // SAFETY: the look-up is open.
+        let deadlines = unsafe { self.stripe.slab.deadlines(self.slot) };
+        if let Some(due) = due {
+            deadlines.due.store(due, Ordering::Relaxed);
+        }
+        if let Some(idle) = idle {
+            deadlines.idle.store(idle, Ordering::Relaxed);
+        }
+    }
+
+    /// From here only the entry is held, not the table: a closure may take its time.
+    #[inline(always)]
+    pub(crate) fn leave_table(self) -> Held<'a, K, V> {
+        self.reading.leave_table(self.node.address());
+        Held { node: self.node, _reading: self.reading }
+    }
+
+    /// Keeps the entry for as long as a guard wants to, on any thread.
+    pub(crate) fn pin(&self) -> Pin<K, V> {
+        // SAFETY: the look-up is open and keeps the node while the pin is counted.
+        unsafe { self.stripe.pin(self.slot, self.node) }
+    }
+}
+
+/// An entry that a reader holds by a hazard word alone.
+pub(crate) struct Held<'a, K, V> {
+    node: &'a Node<K, V>,
+    _reading: Reading<'a>,
+}
+
+impl<K, V> Held<'_, K, V> {
+    #[inline(always)]
+    pub(crate) fn pair(&self) -> &(K, V) {
+        // SAFETY: as in `Found::pair`.
+        unsafe { self.node.pair() }
+    }
+}
+

@@ -1,0 +1,77 @@
+//! All the stripes and all the readers: from hash to stripe, and from there to the entry.
+
+use std::sync::Arc;
+
+use equivalent::Equivalent;
+
+use crate::config::StripeConfig;
+use crate::event::Cause;
+
+use super::pin::Pin;
+use super::pin::Pinned;
+use super::reader::Readers;
+use super::reader::Reading;
+use super::reclaim::Panic;
+use super::stripe::Found;
+use super::stripe::Stripe;
+
+/// The bits of a hash that choose the stripe lie above those that a node keeps.
+const STRIPE_SHIFT: u32 = super::node::HASH_BITS;
+/// As many stripes as these bits can tell apart.
+pub(crate) const MOST_STRIPES: usize = 1 << (u64::BITS - STRIPE_SHIFT);
+
+pub(crate) struct Table<K, V> {
+    stripes: Box<[Stripe<K, V>]>,
+    pub(crate) readers: Readers,
+}
+
+impl<K, V> Table<K, V> {
+    /// `stripes` is a power of two, at most [`MOST_STRIPES`].
+    pub(crate) fn new(stripes: usize, config: &StripeConfig, seed: u64) -> Self {
+        let stripe = |number: usize| Stripe::new(config.clone(), seed.wrapping_add(number as u64));
+        Table { stripes: (0..stripes).map(stripe).collect(), readers: Readers::new() }
+    }
+
+    #[inline(always)]
+    pub(crate) fn stripe_of(&self, hash: u64) -> usize {
+        (hash >> STRIPE_SHIFT) as usize & (self.stripes.len() - 1)
+    }
+
+    #[inline(always)]
+    pub(crate) fn stripe_number(&self, number: usize) -> &Stripe<K, V> {
+        &self.stripes[number]
+    }
+
+    pub(crate) fn stripes(&self) -> &[Stripe<K, V>] {
+        &self.stripes
+    }
+
+    /// The entry of `key`, expired or not, or the look-up that did not find it. Takes no lock.
+    #[inline(always)]
+    pub(crate) fn find<Q>(&self, hash: u64, key: &Q) -> Result<Found<'_, K, V>, Reading<'_>>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        self.stripe_number(self.stripe_of(hash)).find(hash, key, self.readers.enter())
+    }
+
+    /// Drops what stripe `number` has retired and nobody uses any more.
+    pub(crate) fn reclaim(&self, number: usize) -> Result<(), Panic> {
+        self.stripe_number(number).reclaim(&self.readers)
+    }
+
+    /// Makes a hold on an entry of stripe `number` one that can be kept.
+    pub(crate) fn keep(self: &Arc<Self>, number: usize, pin: Pin<K, V>) -> Pinned<K, V> {
+        Pinned::new(Arc::clone(self), number, pin)
+    }
+
+    /// Tells the listener of everything that left stripe `number`, in order, unless somebody else is at it.
+    pub(crate) fn tell(self: &Arc<Self>, number: usize, listen: impl Fn(Pinned<K, V>, Cause)) {
+        let stripe = self.stripe_number(number);
+        let mut notices = stripe.start_telling();
+        while let Some(batch) = notices {
+            batch.into_iter().for_each(|(pin, cause)| listen(self.keep(number, pin), cause));
+            notices = stripe.told();
+        }
+    }
+}
