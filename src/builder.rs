@@ -60,7 +60,6 @@ pub struct Builder<K, V, S = ahash::RandomState> {
     expiry: Option<Box<dyn Expiry<K, V>>>,
     listener: Option<Listener<K, V>>,
     clock: Clock,
-    count_hits: bool,
     stripes: Option<usize>,
     ordering: Ordering,
     equal: EqualSource,
@@ -83,7 +82,6 @@ impl<K, V> Builder<K, V> {
             expiry: None,
             listener: None,
             clock: Clock::default(),
-            count_hits: true,
             stripes: None,
             ordering: Ordering::default(),
             equal: EqualSource::default(),
@@ -157,7 +155,7 @@ impl<K, V, S> Builder<K, V, S> {
     /// How keys are hashed. A hasher that spreads badly costs speed, never correctness. Default: `ahash`, seeded at random.
     pub fn hasher<T: BuildHasher>(self, hasher: T) -> Builder<K, V, T> {
         let Builder { name, capacity, weigher, versioned_by, time_to_live, time_to_idle, expiry, listener, clock, .. } = self;
-        let Builder { count_hits, stripes, ordering, equal, when_forgotten, tombstones, tombstone_ttl, _pair, .. } = self;
+        let Builder { stripes, ordering, equal, when_forgotten, tombstones, tombstone_ttl, _pair, .. } = self;
         Builder {
             name,
             capacity,
@@ -168,7 +166,6 @@ impl<K, V, S> Builder<K, V, S> {
             expiry,
             listener,
             clock,
-            count_hits,
             stripes,
             ordering,
             equal,
@@ -220,12 +217,6 @@ impl<K, V, S> Builder<K, V, S> {
         self
     }
 
-    /// Whether reads are counted. A count costs two or three instructions on a line that the reading thread has to itself. Default: yes.
-    pub fn count_hits(mut self, count: bool) -> Self {
-        self.count_hits = count;
-        self
-    }
-
     /// What time it is. Default: the system's monotonic time. Nobody asks it in a cache in which nothing depends on time.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
@@ -251,7 +242,7 @@ impl<K, V, S> Builder<K, V, S> {
             tombstone_ttl: self.tombstone_ttl,
             told: self.listener.is_some(),
             weighted,
-            expected: (!weighted && self.capacity != u64::MAX).then(|| expected_entries(self.capacity, stripes)),
+            expected: expected_entries(self.capacity, stripes, weighted),
         };
         let settings = Settings {
             name: self.name,
@@ -263,7 +254,6 @@ impl<K, V, S> Builder<K, V, S> {
             expiry: self.expiry,
             listener: self.listener,
             clock: self.clock,
-            count_hits: self.count_hits,
         };
         let seed = self.hasher.hash_one(stripes);
         Ok(Cache::from_core(Arc::new(Core::new(settings, stripes, &config, seed)), self.hasher))

@@ -208,8 +208,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
         V: Clone,
     {
-        let found = self.core.read(self.hash(key), key)?;
-        Some(found.pair().1.clone())
+        self.core.read(self.hash(key), key, |found| found.pair().1.clone())
     }
 
     /// Calls `look` with the value of `key`. Takes no lock, clones nothing, counts no reference: on a hot key this is the cheapest read.
@@ -225,8 +224,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let held = self.core.read(self.hash(key), key)?.leave_table();
-        Some(look(&held.pair().1))
+        self.core.read(self.hash(key), key, |found| look(&found.leave_table().pair().1))
     }
 
     /// A guard of the entry of `key`, which borrows key and value, and may be kept and sent; `V` need not be `Clone`.
@@ -258,8 +256,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
         V: Clone,
     {
-        let found = self.core.read(self.hash(key), key)?;
-        Some(Entry::new(found.pair().1.clone(), found.version()))
+        self.core.read(self.hash(key), key, |found| Entry::new(found.pair().1.clone(), found.version()))
     }
 
     /// The value of `key`, cloned; and nobody learns of it: nothing is counted, the policy does not see it, time to idle runs on.
@@ -334,9 +331,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
             Err(failure) => failure,
         };
         match failure.why {
-            Why::TooHeavy(weight) => {
-                Err(TooHeavy { key: failure.key, value: failure.value, weight, capacity: self.capacity() })
-            }
+            Why::TooHeavy(weight) => Err(TooHeavy { key: failure.key, value: failure.value, weight, capacity: self.capacity() }),
             Why::Superseded(version) => Ok(version),
             Why::Conflict(current) => Ok(known(current)),
         }
@@ -419,12 +414,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     ///
     /// # Panics
     /// As [`insert`](Self::insert).
-    pub fn compare_and_swap(
-        &self,
-        key: K,
-        expected: impl Into<Expected>,
-        value: V,
-    ) -> Result<Version, Conflict<K, V>> {
+    pub fn compare_and_swap(&self, key: K, expected: impl Into<Expected>, value: V) -> Result<Version, Conflict<K, V>> {
         let hash = self.hash(&key);
         let how = How { condition: Condition::If(expected.into()), ..How::PLAIN };
         self.core.write(hash, key, value, how).map_err(|failure| {
@@ -505,14 +495,16 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         self.core.invalidate(self.hash(key), key)
     }
 
-    /// Declares every state of `key` at or below source version `source` dead, those that are yet to arrive as well. False if a newer
-    /// one is there, which stays.
+    /// Declares every state of `key` below source version `source` dead, those that are yet to arrive as well: call it when the source
+    /// has committed that version. The state at `source` itself is welcome whenever it comes. False if a state as new is there already,
+    /// which stays.
     ///
     /// ```
     /// let cache = brindle::Cache::new(100);
+    /// cache.insert_at("k", "old", 6).unwrap();
     /// assert!(cache.invalidate_at("k", 7));
-    /// assert!(cache.insert_at("k", "late", 7).is_err());
-    /// assert!(cache.insert_at("k", "newer", 8).is_ok());
+    /// assert!(cache.insert_at("k", "late", 6).is_err());
+    /// assert!(cache.insert_at("k", "current", 7).is_ok());
     /// assert!(!cache.invalidate_at("k", 7));
     /// ```
     pub fn invalidate_at<Q>(&self, key: &Q, source: u64) -> bool

@@ -25,11 +25,11 @@ pub(crate) struct StripeConfig {
     pub(crate) expected: Option<usize>,
 }
 
-/// Entries that a stripe will hold when the cache is full of entries of weight one: its share, and what chance adds to it. At most a few million: beyond
-/// that, memory had better come with the entries.
-pub(crate) fn expected_entries(capacity: u64, stripes: usize) -> usize {
-    const MOST: u64 = 1 << 22;
-    let share = capacity.div_ceil(stripes as u64).min(MOST);
+/// Entries that a stripe will hold when the cache is full: its share, and what chance adds to it. `None` where nobody can know, or
+/// where they are so many that memory for them had better come with them.
+pub(crate) fn expected_entries(capacity: u64, stripes: usize, weighted: bool) -> Option<usize> {
+    const MOST: u64 = 1 << 24;
+    let share = capacity.div_ceil(stripes as u64);
     let spread = if stripes > 1 { share.isqrt() } else { 0 };
-    (share + spread) as usize
+    (!weighted && share <= MOST).then_some((share + spread) as usize)
 }

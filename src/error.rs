@@ -86,7 +86,11 @@ impl<K, V> fmt::Display for Conflict<K, V> {
 
 impl<K, V> fmt::Display for TooHeavy<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the value weighs {} and the whole cache may weigh {}: make it lighter or raise the capacity", self.weight, self.capacity)
+        write!(
+            f,
+            "the value weighs {} and the whole cache may weigh {}: make it lighter or raise the capacity",
+            self.weight, self.capacity
+        )
     }
 }
 

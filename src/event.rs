@@ -20,14 +20,14 @@ pub enum Cause {
     Cleared,
 }
 
-/// A write, made ready outside the lock: all that user code has to say is said.
-pub(crate) struct Write<K, V> {
+/// The terms of a write, made ready outside the lock: all that user code has to say of the pair is said.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
     pub(crate) hash: u64,
-    pub(crate) key: K,
-    pub(crate) value: V,
     pub(crate) weight: u64,
-    /// When it expires, and when it does if it is never read; `NEVER` for neither.
+    /// When it expires as things are, when it does at the latest, and when it does if it is never read; `NEVER` for not at all.
     pub(crate) due: u64,
+    pub(crate) last: u64,
     pub(crate) idle: u64,
     /// Keep deadlines for it even if it has none now: reads may set them.
     pub(crate) timed: bool,

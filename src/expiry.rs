@@ -43,7 +43,8 @@ pub trait Expiry<K, V>: Send + Sync {
         self.after_create(key, value)
     }
 
-    /// The value was read. It keeps what it has, `remaining`, unless said otherwise.
+    /// The value was read. It keeps what it has, `remaining`, unless said otherwise. A cache-wide time to live goes on from the write,
+    /// whatever this says. An answer that brings the deadline forward takes the stripe's lock for a moment, the one read that does.
     fn after_read(&self, key: &K, value: &V, remaining: Option<Duration>) -> Option<Duration> {
         let _ = (key, value);
         remaining

@@ -35,11 +35,13 @@ pub struct Tally {
 }
 
 impl Tally {
+    #[inline(always)]
     fn read<V: Value>(&mut self, key: u64, value: Option<V>) -> bool {
         self.looked(value.map(|value| value.belongs_to(key)))
     }
 
     /// Counts a read: whether the value was the key's own, if there was one.
+    #[inline(always)]
     fn looked(&mut self, own: Option<bool>) -> bool {
         assert_ne!(own, Some(false), "a read was answered with another key's value");
         self.reads += 1;
@@ -57,30 +59,41 @@ pub fn fill<V: Value>(target: &impl Target<V>, n: u64) {
 
 pub fn play<V: Value>(target: &impl Target<V>, mix: Mix, keys: &[u64]) -> Tally {
     let mut tally = Tally::default();
-    for &key in keys {
-        match mix {
-            Mix::Get => {
+    match mix {
+        Mix::Get => {
+            for &key in keys {
                 tally.read(key, target.get(&key));
             }
-            Mix::With => {
+        }
+        Mix::With => {
+            for &key in keys {
                 tally.looked(target.with(&key, |value| value.belongs_to(key)));
             }
-            Mix::Insert => target.insert(key, V::of(key)),
-            Mix::ReadThrough => {
+        }
+        Mix::Insert => {
+            for &key in keys {
+                target.insert(key, V::of(key));
+            }
+        }
+        Mix::ReadThrough => {
+            for &key in keys {
                 if !tally.read(key, target.get(&key)) {
                     target.insert(key, V::of(key));
                 }
             }
-            Mix::ReadWrite => {
-                let write = key & Mix::WRITE != 0;
-                let key = key & !Mix::WRITE;
-                if write {
-                    target.insert(key, V::of(key));
-                } else {
+        }
+        Mix::ReadWrite => {
+            for &mark in keys {
+                let key = mark & !Mix::WRITE;
+                if mark == key {
                     tally.read(key, target.get(&key));
+                } else {
+                    target.insert(key, V::of(key));
                 }
             }
-            Mix::Churn => {
+        }
+        Mix::Churn => {
+            for &key in keys {
                 target.remove(&key);
                 target.insert(key, V::of(key));
             }

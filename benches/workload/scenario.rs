@@ -70,5 +70,5 @@ pub const READ_THROUGH: Scenario = Scenario {
     writes: 0,
     capacity: MEDIUM,
     filled: 0,
-    warm: 20 * MEDIUM as usize,
+    warm: 10 * MEDIUM as usize,
 };

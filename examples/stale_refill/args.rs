@@ -89,28 +89,16 @@ impl Args {
             match arg {
                 Arg::Short('h') | Arg::Long("help") => return Ok(None),
                 Arg::Long("rows") => args.rows = Some(number(&mut parser, "--rows", 10, MAX_ROWS)?),
-                Arg::Long("capacity") => {
-                    args.capacity = Some(number(&mut parser, "--capacity", 1, MAX_ROWS)?)
-                }
-                Arg::Long("threads") => {
-                    args.readers = number(&mut parser, "--threads", 1, MAX_THREADS)?
-                }
-                Arg::Long("writers") => {
-                    args.writers = number(&mut parser, "--writers", 0, MAX_THREADS)?
-                }
+                Arg::Long("capacity") => args.capacity = Some(number(&mut parser, "--capacity", 1, MAX_ROWS)?),
+                Arg::Long("threads") => args.readers = number(&mut parser, "--threads", 1, MAX_THREADS)?,
+                Arg::Long("writers") => args.writers = number(&mut parser, "--writers", 0, MAX_THREADS)?,
                 Arg::Long("writes-per-second") => {
-                    args.writes_per_second =
-                        number(&mut parser, "--writes-per-second", 1, 10_000_000)?;
+                    args.writes_per_second = number(&mut parser, "--writes-per-second", 1, 10_000_000)?;
                 }
                 Arg::Long("seconds") => args.seconds = seconds(&mut parser, "--seconds", 0.1)?,
                 Arg::Long("ttl") => args.ttl = seconds(&mut parser, "--ttl", 0.001)?,
                 Arg::Long("load-delay-us") => {
-                    args.load_delay = Duration::from_micros(number(
-                        &mut parser,
-                        "--load-delay-us",
-                        0,
-                        1_000_000,
-                    )?);
+                    args.load_delay = Duration::from_micros(number(&mut parser, "--load-delay-us", 0, 1_000_000)?);
                 }
                 Arg::Long("skew") => args.skew = number(&mut parser, "--skew", 0.0, 10.0)?,
                 Arg::Long("seed") => args.seed = number(&mut parser, "--seed", 0, u64::MAX)?,
@@ -132,8 +120,7 @@ impl Args {
 
     /// Rows that each cache may hold.
     pub(crate) fn capacity(&self, workload: &Workload) -> usize {
-        self.capacity
-            .unwrap_or_else(|| (workload.rows() / 10).max(1))
+        self.capacity.unwrap_or_else(|| (workload.rows() / 10).max(1))
     }
 }
 
@@ -144,9 +131,7 @@ where
     let given = text(parser, flag)?;
     match given.replace('_', "").parse::<T>() {
         Ok(value) if value >= least && value <= most => Ok(value),
-        _ => Err(Error::Flag(format!(
-            "{flag} takes a number from {least} to {most}, not `{given}`"
-        ))),
+        _ => Err(Error::Flag(format!("{flag} takes a number from {least} to {most}, not `{given}`"))),
     }
 }
 
@@ -155,10 +140,7 @@ fn seconds(parser: &mut Parser, flag: &str, least: f64) -> Result<Duration, Erro
 }
 
 fn path(parser: &mut Parser, flag: &str) -> Result<PathBuf, Error> {
-    parser
-        .value()
-        .map(PathBuf::from)
-        .map_err(|_| Error::Flag(format!("{flag} needs a path after it")))
+    parser.value().map(PathBuf::from).map_err(|_| Error::Flag(format!("{flag} needs a path after it")))
 }
 
 fn text(parser: &mut Parser, flag: &str) -> Result<String, Error> {

@@ -52,19 +52,11 @@ pub(crate) struct Database {
 
 impl Database {
     /// A new database with `rows` rows at their first version.
-    pub(crate) fn create(
-        rows: usize,
-        load_delay: Duration,
-        stop: &AtomicBool,
-        progress: &mut Progress,
-    ) -> Result<Self, Error> {
-        let folder = TempDir::with_prefix("stale_refill-").map_err(|source| Error::Io {
-            what: "cannot make a temporary folder".to_owned(),
-            source,
-        })?;
+    pub(crate) fn create(rows: usize, load_delay: Duration, stop: &AtomicBool, progress: &mut Progress) -> Result<Self, Error> {
+        let folder = TempDir::with_prefix("stale_refill-")
+            .map_err(|source| Error::Io { what: "cannot make a temporary folder".to_owned(), source })?;
         let database = Self { folder, load_delay };
-        let mut connection =
-            database.connect(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+        let mut connection = database.connect(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
         connection.execute_batch(
             "PRAGMA journal_mode = WAL;
              CREATE TABLE rows (key INTEGER PRIMARY KEY, version INTEGER NOT NULL, body BLOB NOT NULL);
@@ -79,21 +71,14 @@ impl Database {
             let end = rows.min(filled + ROWS_A_FILL);
             let transaction = connection.transaction()?;
             {
-                let mut insert =
-                    transaction.prepare_cached("INSERT INTO rows VALUES (?1, ?2, ?3)")?;
+                let mut insert = transaction.prepare_cached("INSERT INTO rows VALUES (?1, ?2, ?3)")?;
                 for key in filled as u64..end as u64 {
                     insert.execute(params![key, FIRST_VERSION, body_of(key, FIRST_VERSION)])?;
                 }
             }
             transaction.commit()?;
             filled = end;
-            progress.show(|| {
-                format!(
-                    "filling the database: {} of {} rows",
-                    grouped(filled as u64),
-                    grouped(rows as u64)
-                )
-            });
+            progress.show(|| format!("filling the database: {} of {} rows", grouped(filled as u64), grouped(rows as u64)));
         }
         progress.clear();
         Ok(database)
@@ -101,33 +86,24 @@ impl Database {
 
     pub(crate) fn reader(&self) -> Result<Reader, Error> {
         let connection = self.connect(OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        Ok(Reader {
-            connection,
-            delay: self.load_delay,
-            loads: Cell::new(0),
-        })
+        Ok(Reader { connection, delay: self.load_delay, loads: Cell::new(0) })
     }
 
     pub(crate) fn writer(&self) -> Result<Writer, Error> {
-        Ok(Writer {
-            connection: self.connect(OpenFlags::SQLITE_OPEN_READ_WRITE)?,
-        })
+        Ok(Writer { connection: self.connect(OpenFlags::SQLITE_OPEN_READ_WRITE)? })
     }
 
     /// The version of every row, by key.
     pub(crate) fn versions(&self) -> Result<Vec<u64>, Error> {
         let connection = self.connect(OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         let mut select = connection.prepare("SELECT version FROM rows ORDER BY key")?;
-        let versions = select
-            .query_map([], |row| row.get(0))?
-            .collect::<Result<Vec<u64>, _>>()?;
+        let versions = select.query_map([], |row| row.get(0))?.collect::<Result<Vec<u64>, _>>()?;
         Ok(versions)
     }
 
     fn connect(&self, flags: OpenFlags) -> Result<Connection, Error> {
         let path: PathBuf = self.folder.path().join("rows.sqlite");
-        let connection =
-            Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         // The file is thrown away at the end, so it need not survive a power cut.
         connection.pragma_update(None, "synchronous", "OFF")?;
@@ -147,18 +123,11 @@ impl Reader {
     /// row is what it was after commit number `snapshot`, and every later change to it has a higher number.
     pub(crate) fn load(&self, key: u64) -> Result<Loaded, Error> {
         self.loads.set(self.loads.get() + 1);
-        let mut select = self.connection.prepare_cached(
-            "SELECT version, body, (SELECT sequence FROM meta) FROM rows WHERE key = ?1",
-        )?;
+        let mut select =
+            self.connection.prepare_cached("SELECT version, body, (SELECT sequence FROM meta) FROM rows WHERE key = ?1")?;
         let loaded = select.query_row([key], |row| {
             let body = Arc::from(row.get_ref(1)?.as_blob()?);
-            Ok(Loaded {
-                row: Row {
-                    version: row.get(0)?,
-                    body,
-                },
-                snapshot: row.get(2)?,
-            })
+            Ok(Loaded { row: Row { version: row.get(0)?, body }, snapshot: row.get(2)? })
         })?;
         // The way back over a network, where there is one.
         if !self.delay.is_zero() {
@@ -182,18 +151,13 @@ impl Writer {
     /// Gives the row its next version and a new body. The sequence is drawn while the write lock is held, so its order is
     /// the order of the commits.
     pub(crate) fn update(&mut self, key: u64) -> Result<Committed, Error> {
-        let transaction = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let committed = {
-            let mut select =
-                transaction.prepare_cached("SELECT version + 1 FROM rows WHERE key = ?1")?;
+            let mut select = transaction.prepare_cached("SELECT version + 1 FROM rows WHERE key = ?1")?;
             let version: u64 = select.query_row([key], |row| row.get(0))?;
-            let mut update = transaction
-                .prepare_cached("UPDATE rows SET version = ?2, body = ?3 WHERE key = ?1")?;
+            let mut update = transaction.prepare_cached("UPDATE rows SET version = ?2, body = ?3 WHERE key = ?1")?;
             update.execute(params![key, version, body_of(key, version)])?;
-            let mut bump = transaction
-                .prepare_cached("UPDATE meta SET sequence = sequence + 1 RETURNING sequence")?;
+            let mut bump = transaction.prepare_cached("UPDATE meta SET sequence = sequence + 1 RETURNING sequence")?;
             let sequence = bump.query_row([], |row| row.get(0))?;
             Committed { version, sequence }
         };

@@ -53,38 +53,20 @@ impl fmt::Display for Error {
             Self::Build(why) => write!(f, "the cache could not be built: {why}"),
             Self::Histogram(source) => write!(f, "no histogram: {source}"),
             Self::Signal(source) => write!(f, "cannot listen for Ctrl-C: {source}"),
-            Self::Plot(why) => write!(
-                f,
-                "the plot could not be drawn: {why}; give another place with --svg PATH"
-            ),
+            Self::Plot(why) => write!(f, "the plot could not be drawn: {why}; give another place with --svg PATH"),
             Self::ThreadPanicked(who) => write!(f, "a {who} thread panicked; its message is above"),
-            Self::WrongValue {
-                contender,
-                key,
-                version,
-            } => {
-                write!(
-                    f,
-                    "{contender} returned a body for row {key} that version {version} never had"
-                )
+            Self::WrongValue { contender, key, version } => {
+                write!(f, "{contender} returned a body for row {key} that version {version} never had")
             }
-            Self::Ledger {
-                contender,
-                key,
-                ledger,
-                database,
-            } => write!(
+            Self::Ledger { contender, key, ledger, database } => write!(
                 f,
                 "after {contender}, the ledger says that row {key} is at version {ledger} but the database says {database}; \
                  the counts above cannot be trusted"
             ),
-            Self::BrindleStale(reads) => write!(
-                f,
-                "Brindle returned {reads} stale reads. It promises none: please report this with the flags you used"
-            ),
-            Self::Interrupted => {
-                f.write_str("interrupted before the first cache ran; nothing to show")
+            Self::BrindleStale(reads) => {
+                write!(f, "Brindle returned {reads} stale reads. It promises none: please report this with the flags you used")
             }
+            Self::Interrupted => f.write_str("interrupted before the first cache ran; nothing to show"),
         }
     }
 }

@@ -27,14 +27,8 @@ struct Entry {
 impl Ledger {
     /// A ledger that starts from the versions in the database, by row.
     pub(crate) fn new(versions: &[u64]) -> Self {
-        let entry = |&first: &u64| Entry {
-            first,
-            acknowledged: AtomicU64::new(first),
-            reached: Mutex::new(Vec::new()),
-        };
-        Self {
-            rows: versions.iter().map(entry).collect(),
-        }
+        let entry = |&first: &u64| Entry { first, acknowledged: AtomicU64::new(first), reached: Mutex::new(Vec::new()) };
+        Self { rows: versions.iter().map(entry).collect() }
     }
 
     /// `version` of row `key` is committed and the cache has been told. Writers of one row may get here in any order.
@@ -50,8 +44,7 @@ impl Ledger {
 
     /// The version that a read of `key` which begins now must at least return.
     pub(crate) fn acknowledged(&self, key: u64) -> u64 {
-        self.entry(key)
-            .map_or(0, |entry| entry.acknowledged.load(Ordering::Acquire))
+        self.entry(key).map_or(0, |entry| entry.acknowledged.load(Ordering::Acquire))
     }
 
     /// How long before `at` the first version newer than `version` was acknowledged.
@@ -61,27 +54,17 @@ impl Ledger {
         };
         let next = usize::try_from(version.saturating_sub(entry.first)).unwrap_or(usize::MAX);
         let reached = entry.reached.lock().unwrap_or_else(PoisonError::into_inner);
-        reached
-            .get(next)
-            .map_or(Duration::ZERO, |&since| at.saturating_duration_since(since))
+        reached.get(next).map_or(Duration::ZERO, |&since| at.saturating_duration_since(since))
     }
 
     /// Compares every row with the version the database holds; returns how many commits there were.
     pub(crate) fn check(&self, contender: &'static str, database: &[u64]) -> Result<u64, Error> {
         let mut commits = 0;
         for key in 0..self.rows.len().max(database.len()) {
-            let ledger = self
-                .rows
-                .get(key)
-                .map_or(0, |entry| entry.acknowledged.load(Ordering::Acquire));
+            let ledger = self.rows.get(key).map_or(0, |entry| entry.acknowledged.load(Ordering::Acquire));
             let held = database.get(key).copied().unwrap_or(0);
             if ledger != held {
-                return Err(Error::Ledger {
-                    contender,
-                    key: key as u64,
-                    ledger,
-                    database: held,
-                });
+                return Err(Error::Ledger { contender, key: key as u64, ledger, database: held });
             }
             commits += ledger - self.rows.get(key).map_or(0, |entry| entry.first);
         }
@@ -89,8 +72,6 @@ impl Ledger {
     }
 
     fn entry(&self, key: u64) -> Option<&Entry> {
-        usize::try_from(key)
-            .ok()
-            .and_then(|index| self.rows.get(index))
+        usize::try_from(key).ok().and_then(|index| self.rows.get(index))
     }
 }

@@ -51,24 +51,12 @@ fn compare(args: &Args) -> Result<(), Error> {
     let picture = picture_path(args)?;
     let workload = Workload::new(args)?;
     say(&report::heading(args, &workload))?;
-    let database = Database::create(
-        workload.rows(),
-        args.load_delay,
-        &interrupted,
-        &mut progress,
-    )?;
+    let database = Database::create(workload.rows(), args.load_delay, &interrupted, &mut progress)?;
 
     let mut outcomes: Vec<Outcome> = Vec::new();
     let mut ran = Ok(());
     for contender in contenders::all(args.capacity(&workload), args.ttl)? {
-        match run::run(
-            contender.as_ref(),
-            args,
-            &workload,
-            &database,
-            &interrupted,
-            &mut progress,
-        ) {
+        match run::run(contender.as_ref(), args, &workload, &database, &interrupted, &mut progress) {
             Ok(outcome) => outcomes.push(outcome),
             Err(error) => ran = Err(error),
         }
@@ -82,11 +70,7 @@ fn compare(args: &Args) -> Result<(), Error> {
 
     // What ran is shown, whatever became of the rest.
     say(&report::table(&outcomes))?;
-    say(&report::explanation(
-        &outcomes,
-        args,
-        interrupted.load(Ordering::Relaxed),
-    ))?;
+    say(&report::explanation(&outcomes, args, interrupted.load(Ordering::Relaxed)))?;
     plot::draw(&picture, &outcomes, &report::subtitle(args, &workload))?;
     say(&format!("Plot written to {}\n", picture.display()))?;
     ran.and_then(|()| report::verdict(&outcomes))
@@ -111,20 +95,11 @@ fn picture_path(args: &Args) -> Result<PathBuf, Error> {
     let is_folder = |path: &Path| fs::metadata(path).is_ok_and(|found| found.is_dir());
     let Some(path) = &args.svg else {
         let target = Path::new("target");
-        return Ok(if is_folder(target) {
-            target.join(NAME)
-        } else {
-            PathBuf::from(NAME)
-        });
+        return Ok(if is_folder(target) { target.join(NAME) } else { PathBuf::from(NAME) });
     };
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     if folder.is_some_and(|folder| !is_folder(folder)) || is_folder(path) {
-        return Err(Error::Flag(format!(
-            "--svg takes a file to write in a folder that exists, not `{}`",
-            path.display()
-        )));
+        return Err(Error::Flag(format!("--svg takes a file to write in a folder that exists, not `{}`", path.display())));
     }
     Ok(path.clone())
 }
@@ -134,10 +109,7 @@ fn say(text: &str) -> Result<(), Error> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())
-        .map_err(|source| Error::Io {
-            what: "cannot print to standard output".to_owned(),
-            source,
-        })
+        .map_err(|source| Error::Io { what: "cannot print to standard output".to_owned(), source })
 }
 
 /// Complains if there is something to complain about: 2 for a flag, 1 for all else, as is the custom.
@@ -147,9 +119,5 @@ fn ended(result: Result<(), Error>) -> ExitCode {
     };
     // Nothing is left to do when standard error is closed as well.
     let _ = writeln!(std::io::stderr(), "stale_refill: {error}");
-    ExitCode::from(if matches!(error, Error::Flag(_)) {
-        2
-    } else {
-        1
-    })
+    ExitCode::from(if matches!(error, Error::Flag(_)) { 2 } else { 1 })
 }

@@ -15,11 +15,7 @@ pub(crate) struct Progress {
 
 impl Progress {
     pub(crate) fn new() -> Self {
-        Self {
-            terminal: std::io::stderr().is_terminal(),
-            shown: Instant::now(),
-            width: 0,
-        }
+        Self { terminal: std::io::stderr().is_terminal(), shown: Instant::now(), width: 0 }
     }
 
     /// Shows the line, which is only made when it is due.

@@ -9,34 +9,19 @@ use crate::run::Outcome;
 use crate::workload::Workload;
 
 const PAGE_WIDTH: usize = 110;
-const COLUMNS: [&str; 10] = [
-    "",
-    "reads",
-    "hit ratio",
-    "db loads",
-    "stale reads",
-    "longest stay",
-    "p50",
-    "p99",
-    "p99.9",
-    "commits",
-];
+const COLUMNS: [&str; 10] =
+    ["", "reads", "hit ratio", "db loads", "stale reads", "longest stay", "p50", "p99", "p99.9", "commits"];
 
 /// Said before anything runs.
 pub(crate) fn heading(args: &Args, workload: &Workload) -> String {
-    let mut text = String::from(
-        "stale_refill: does a cache bring back rows that the database has replaced?\n\n",
-    );
+    let mut text = String::from("stale_refill: does a cache bring back rows that the database has replaced?\n\n");
     let capacity = args.capacity(workload);
     text += &format!(
         "  database  SQLite, {} rows; {}\n",
         grouped(workload.rows() as u64),
         match args.load_delay {
             Duration::ZERO => "no delay added to loads".to_owned(),
-            delay => format!(
-                "each load takes {} longer, as over a network",
-                duration(delay)
-            ),
+            delay => format!("each load takes {} longer, as over a network", duration(delay)),
         },
     );
     text += &format!(
@@ -52,28 +37,16 @@ pub(crate) fn heading(args: &Args, workload: &Workload) -> String {
 pub(crate) fn subtitle(args: &Args, workload: &Workload) -> String {
     let writers = match args.writers {
         0 => "no writers".to_owned(),
-        writers => format!(
-            "{} (at most {} commits/s)",
-            counted(writers, "writer"),
-            grouped(args.writes_per_second.into())
-        ),
+        writers => format!("{} (at most {} commits/s)", counted(writers, "writer"), grouped(args.writes_per_second.into())),
     };
     let readers = counted(args.readers, "reader");
-    format!(
-        "{}; {readers}, {writers}, {} each",
-        workload.describe(),
-        duration(args.seconds)
-    )
+    format!("{}; {readers}, {writers}, {} each", workload.describe(), duration(args.seconds))
 }
 
 pub(crate) fn table(outcomes: &[Outcome]) -> String {
     let mut lines = vec![COLUMNS.map(str::to_owned)];
     for outcome in outcomes {
-        let stay = if outcome.stale == 0 {
-            "-".to_owned()
-        } else {
-            duration(outcome.longest_stay)
-        };
+        let stay = if outcome.stale == 0 { "-".to_owned() } else { duration(outcome.longest_stay) };
         lines.push([
             outcome.name.to_owned(),
             grouped(outcome.reads),
@@ -87,13 +60,8 @@ pub(crate) fn table(outcomes: &[Outcome]) -> String {
             grouped(outcome.commits),
         ]);
     }
-    let widths: [usize; COLUMNS.len()] = std::array::from_fn(|column| {
-        lines
-            .iter()
-            .map(|line| line[column].chars().count())
-            .max()
-            .unwrap_or(0)
-    });
+    let widths: [usize; COLUMNS.len()] =
+        std::array::from_fn(|column| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0));
     let mut text = String::from("\n");
     for (index, line) in lines.iter().enumerate() {
         text += &format!("{:<width$}", line[0], width = widths[0]);
@@ -113,9 +81,7 @@ pub(crate) fn table(outcomes: &[Outcome]) -> String {
 pub(crate) fn explanation(outcomes: &[Outcome], args: &Args, interrupted: bool) -> String {
     let mut text = String::new();
     if interrupted {
-        text += &wrapped(
-            "Interrupted: these are the reads until then, and a cache that did not get its turn is not shown.",
-        );
+        text += &wrapped("Interrupted: these are the reads until then, and a cache that did not get its turn is not shown.");
         text += "\n";
     }
     text += &wrapped(
@@ -135,24 +101,16 @@ pub(crate) fn explanation(outcomes: &[Outcome], args: &Args, interrupted: bool) 
     ));
     if outcomes.len() > 1 && outcomes.iter().all(|outcome| outcome.stale == 0) {
         text += "\n";
-        let advice = if args.writers == 0 {
-            "give it --writers"
-        } else {
-            "try more --seconds, --writes-per-second or --load-delay-us"
-        };
-        text += &wrapped(&format!(
-            "No cache was caught with a stale value this time; {advice}."
-        ));
+        let advice =
+            if args.writers == 0 { "give it --writers" } else { "try more --seconds, --writes-per-second or --load-delay-us" };
+        text += &wrapped(&format!("No cache was caught with a stale value this time; {advice}."));
     }
     text + "\n"
 }
 
 /// Brindle must not have been stale.
 pub(crate) fn verdict(outcomes: &[Outcome]) -> Result<(), Error> {
-    match outcomes
-        .iter()
-        .find(|outcome| outcome.name == BRINDLE && outcome.stale > 0)
-    {
+    match outcomes.iter().find(|outcome| outcome.name == BRINDLE && outcome.stale > 0) {
         Some(outcome) => Err(Error::BrindleStale(outcome.stale)),
         None => Ok(()),
     }

@@ -47,26 +47,13 @@ pub(crate) struct Outcome {
 
 impl Outcome {
     fn new(name: &'static str) -> Result<Self, Error> {
-        let latency = Histogram::new_with_max(LONGEST_LATENCY.as_nanos() as u64, DIGITS)
-            .map_err(Error::Histogram)?;
-        Ok(Self {
-            name,
-            reads: 0,
-            loads: 0,
-            stale: 0,
-            longest_stay: Duration::ZERO,
-            latency,
-            commits: 0,
-        })
+        let latency = Histogram::new_with_max(LONGEST_LATENCY.as_nanos() as u64, DIGITS).map_err(Error::Histogram)?;
+        Ok(Self { name, reads: 0, loads: 0, stale: 0, longest_stay: Duration::ZERO, latency, commits: 0 })
     }
 
     /// The share of reads that did not go to the database.
     pub(crate) fn hit_ratio(&self) -> f64 {
-        if self.reads == 0 {
-            0.0
-        } else {
-            1.0 - self.loads as f64 / self.reads as f64
-        }
+        if self.reads == 0 { 0.0 } else { 1.0 - self.loads as f64 / self.reads as f64 }
     }
 
     pub(crate) fn percentile(&self, percent: f64) -> Duration {
@@ -116,17 +103,14 @@ pub(crate) fn run(
         writers.push((database.writer()?, workload.writes(index)));
     }
     // Each of the writers takes its share of the commits.
-    let pause =
-        Duration::from_secs(1).mul_f64(args.writers as f64 / f64::from(args.writes_per_second));
+    let pause = Duration::from_secs(1).mul_f64(args.writers as f64 / f64::from(args.writes_per_second));
 
     let mut outcome = Outcome::new(contender.name())?;
     let turn = &turn;
     thread::scope(|scope| {
         let readers: Vec<_> = readers
             .into_iter()
-            .map(|(reader, rows)| {
-                scope.spawn(move || turn.ending_all_on_error(|| turn.read(&reader, rows)))
-            })
+            .map(|(reader, rows)| scope.spawn(move || turn.ending_all_on_error(|| turn.read(&reader, rows))))
             .collect();
         let writers: Vec<_> = writers
             .into_iter()
@@ -152,12 +136,7 @@ pub(crate) fn run(
         Ok::<(), Error>(())
     })?;
     outcome.commits = turn.ledger.check(contender.name(), &database.versions()?)?;
-    progress.done(&format!(
-        "{}: done, {} reads, {} stale",
-        outcome.name,
-        grouped(outcome.reads),
-        grouped(outcome.stale)
-    ));
+    progress.done(&format!("{}: done, {} reads, {} stale", outcome.name, grouped(outcome.reads), grouped(outcome.stale)));
     Ok(outcome)
 }
 
@@ -165,10 +144,7 @@ impl Turn<'_> {
     /// Shows how it goes until the time is up, the user has had enough, or a thread has failed.
     fn wait(&self, time: Duration, interrupted: &AtomicBool, progress: &mut Progress) {
         let start = Instant::now();
-        while start.elapsed() < time
-            && !interrupted.load(Ordering::Relaxed)
-            && !self.stop.load(Ordering::Relaxed)
-        {
+        while start.elapsed() < time && !interrupted.load(Ordering::Relaxed) && !self.stop.load(Ordering::Relaxed) {
             progress.show(|| {
                 format!(
                     "{}: {:.1} of {:.1} s, {} reads, {} stale",
@@ -191,10 +167,8 @@ impl Turn<'_> {
         while !self.stop.load(Ordering::Relaxed) {
             self.judge_one(rows.next_row(), database, &mut outcome)?;
             if outcome.reads % READS_A_ROUND == 0 {
-                self.reads
-                    .fetch_add(outcome.reads - shown.0, Ordering::Relaxed);
-                self.stale
-                    .fetch_add(outcome.stale - shown.1, Ordering::Relaxed);
+                self.reads.fetch_add(outcome.reads - shown.0, Ordering::Relaxed);
+                self.stale.fetch_add(outcome.stale - shown.1, Ordering::Relaxed);
                 shown = (outcome.reads, outcome.stale);
             }
         }
@@ -209,32 +183,19 @@ impl Turn<'_> {
         let row = self.contender.read(key, database)?;
         let end = Instant::now();
         outcome.reads += 1;
-        outcome
-            .latency
-            .saturating_record((end - begin).as_nanos() as u64);
+        outcome.latency.saturating_record((end - begin).as_nanos() as u64);
         if row.version < known {
             outcome.stale += 1;
-            outcome.longest_stay =
-                outcome
-                    .longest_stay
-                    .max(self.ledger.stale_for(key, row.version, end));
+            outcome.longest_stay = outcome.longest_stay.max(self.ledger.stale_for(key, row.version, end));
         }
         if row.body[..] != body_of(key, row.version)[..] {
-            return Err(Error::WrongValue {
-                contender: self.contender.name(),
-                key,
-                version: row.version,
-            });
+            return Err(Error::WrongValue { contender: self.contender.name(), key, version: row.version });
         }
         Ok(())
     }
 
     /// Does `work` once every `pause` until the turn ends.
-    fn paced(
-        &self,
-        pause: Duration,
-        mut work: impl FnMut() -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    fn paced(&self, pause: Duration, mut work: impl FnMut() -> Result<(), Error>) -> Result<(), Error> {
         let mut due = Instant::now();
         while !self.stop.load(Ordering::Relaxed) {
             let now = Instant::now();
@@ -261,13 +222,7 @@ impl Turn<'_> {
     }
 }
 
-fn join<T>(
-    threads: Vec<ScopedJoinHandle<'_, Result<T, Error>>>,
-    who: &'static str,
-) -> Result<Vec<T>, Error> {
-    let results: Vec<_> = threads
-        .into_iter()
-        .map(|thread| thread.join().unwrap_or(Err(Error::ThreadPanicked(who))))
-        .collect();
+fn join<T>(threads: Vec<ScopedJoinHandle<'_, Result<T, Error>>>, who: &'static str) -> Result<Vec<T>, Error> {
+    let results: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap_or(Err(Error::ThreadPanicked(who)))).collect();
     results.into_iter().collect()
 }

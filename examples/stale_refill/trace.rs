@@ -24,17 +24,11 @@ pub(crate) struct Trace {
 
 /// Reads up to `limit` accesses.
 pub(crate) fn read(path: &Path, limit: usize) -> Result<Trace, Error> {
-    let failed = |source| Error::Io {
-        what: format!("cannot read the trace {}", path.display()),
-        source,
-    };
+    let failed = |source| Error::Io { what: format!("cannot read the trace {}", path.display()), source };
     let mut file = BufReader::with_capacity(BUFFER, File::open(path).map_err(failed)?);
     let compressed = file.fill_buf().map_err(failed)?.starts_with(&ZSTD_MAGIC);
     let mut bytes: Box<dyn Read> = if compressed {
-        Box::new(BufReader::with_capacity(
-            BUFFER,
-            zstd::Decoder::with_buffer(file).map_err(failed)?,
-        ))
+        Box::new(BufReader::with_capacity(BUFFER, zstd::Decoder::with_buffer(file).map_err(failed)?))
     } else {
         Box::new(file)
     };
@@ -63,23 +57,13 @@ pub(crate) fn read(path: &Path, limit: usize) -> Result<Trace, Error> {
         }
     }
     if accesses.is_empty() {
-        return Err(Error::Trace(format!(
-            "the trace {} is empty; give one with at least one key",
-            path.display()
-        )));
+        return Err(Error::Trace(format!("the trace {} is empty; give one with at least one key", path.display())));
     }
-    Ok(Trace {
-        accesses,
-        rows: rows.len(),
-        cut,
-    })
+    Ok(Trace { accesses, rows: rows.len(), cut })
 }
 
 fn too_many(path: &Path) -> Error {
-    Error::Trace(format!(
-        "the trace {} has too many distinct keys; read less with --trace-limit",
-        path.display()
-    ))
+    Error::Trace(format!("the trace {} has too many distinct keys; read less with --trace-limit", path.display()))
 }
 
 /// Fills `key` as far as the bytes go and returns how far that was.

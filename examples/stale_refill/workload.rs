@@ -27,10 +27,7 @@ impl Workload {
     pub(crate) fn new(args: &Args) -> Result<Self, Error> {
         if let Some(path) = &args.trace {
             let trace = trace::read(path, args.trace_limit)?;
-            return Ok(Self::Trace {
-                trace,
-                seed: args.seed,
-            });
+            return Ok(Self::Trace { trace, seed: args.seed });
         }
         let rows = args.rows.unwrap_or(DEFAULT_ROWS);
         let mut row_of_rank: Vec<u32> = (0..rows).map(|row| row as u32).collect();
@@ -45,12 +42,7 @@ impl Workload {
             cumulative.push(total);
         }
         cumulative.iter_mut().for_each(|sum| *sum /= total);
-        Ok(Self::Zipf {
-            cumulative,
-            row_of_rank,
-            skew: args.skew,
-            seed: args.seed,
-        })
+        Ok(Self::Zipf { cumulative, row_of_rank, skew: args.skew, seed: args.seed })
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -66,10 +58,7 @@ impl Workload {
             Self::Zipf { skew, seed, .. } => format!("Zipf {skew}, seed {seed}"),
             Self::Trace { trace, .. } => {
                 let cut = if trace.cut { "first " } else { "" };
-                format!(
-                    "trace, {cut}{} accesses",
-                    crate::report::grouped(trace.accesses.len() as u64)
-                )
+                format!("trace, {cut}{} accesses", crate::report::grouped(trace.accesses.len() as u64))
             }
         }
     }
@@ -77,22 +66,12 @@ impl Workload {
     /// The rows that reader `index` of `readers` reads, without end. Together the readers walk a trace in its order,
     /// each taking every `readers`th access.
     pub(crate) fn reads(&self, index: usize, readers: usize) -> Rows<'_> {
-        Rows {
-            workload: self,
-            random: Random::new(self.seed(), 1 + index as u64),
-            place: index,
-            step: Some(readers),
-        }
+        Rows { workload: self, random: Random::new(self.seed(), 1 + index as u64), place: index, step: Some(readers) }
     }
 
     /// The rows that writer `index` updates, without end: as skewed as the reads, in an order of their own.
     pub(crate) fn writes(&self, index: usize) -> Rows<'_> {
-        Rows {
-            workload: self,
-            random: Random::new(self.seed(), (1 << 32) + index as u64),
-            place: 0,
-            step: None,
-        }
+        Rows { workload: self, random: Random::new(self.seed(), (1 << 32) + index as u64), place: 0, step: None }
     }
 
     fn seed(&self) -> u64 {
@@ -113,15 +92,9 @@ pub(crate) struct Rows<'a> {
 impl Rows<'_> {
     pub(crate) fn next_row(&mut self) -> u64 {
         match self.workload {
-            Workload::Zipf {
-                cumulative,
-                row_of_rank,
-                ..
-            } => {
+            Workload::Zipf { cumulative, row_of_rank, .. } => {
                 let drawn = self.random.unit();
-                let rank = cumulative
-                    .partition_point(|&sum| sum < drawn)
-                    .min(row_of_rank.len() - 1);
+                let rank = cumulative.partition_point(|&sum| sum < drawn).min(row_of_rank.len() - 1);
                 u64::from(row_of_rank[rank])
             }
             Workload::Trace { trace, .. } => {

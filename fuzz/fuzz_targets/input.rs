@@ -31,7 +31,10 @@ pub struct Input {
 impl<'a> Arbitrary<'a> for Input {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
         let setup = u.arbitrary()?;
-        let calls = u.arbitrary_iter()?.collect::<Result<_>>()?;
+        let mut calls = Vec::new();
+        while !u.is_empty() {
+            calls.push(u.arbitrary()?);
+        }
         Ok(Self { setup, calls })
     }
 }
@@ -61,7 +64,7 @@ pub enum Call {
     Iterate,
     SetCapacity(Capacity),
     Advance(Time),
-    /// As many inserts of the keys that follow one another.
+    /// Some inserts of keys that follow one another.
     Burst(Key, u8),
     Reclaim,
     DropGuard(u8),

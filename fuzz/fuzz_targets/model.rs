@@ -25,6 +25,8 @@ pub struct Entry {
     pub id: usize,
     pub version: Version,
     pub weight: u64,
+    /// The write named its source; else it kept the one that was known.
+    claimed: bool,
     due: Option<Duration>,
     /// At the latest: when a read counts as use is the cache's business.
     idle: Option<Duration>,
@@ -53,7 +55,7 @@ struct Past {
 #[derive(Clone, Copy)]
 struct Dead {
     source: u64,
-    /// The source may come back: the entry was only evicted or expired.
+    /// The source itself may still come: it was only evicted or has expired, or what is below it was invalidated.
     revivable: bool,
     since: Duration,
 }
@@ -115,11 +117,10 @@ impl Model {
         }
     }
 
-    /// A read that counts as use.
+    /// A read that counts as use, if there was something to read.
     pub fn touch(&mut self, key: u8) {
-        let idle = self.setup.time_to_idle.map(|idle| self.now + idle.0);
-        if let Some(entry) = self.entries.get_mut(&key) {
-            entry.idle = idle;
+        if self.live(key).is_some() {
+            self.entry(key).idle = self.setup.time_to_idle.map(|idle| self.now + idle.0);
         }
     }
 
@@ -139,6 +140,7 @@ impl Model {
             id,
             version,
             weight: if self.setup.weighted { weight } else { 1 },
+            claimed: claim.is_some(),
             due: ttl.or(self.setup.time_to_live.map(|ttl| ttl.0)).map(|ttl| self.now + ttl),
             idle: self.setup.time_to_idle.map(|idle| self.now + idle.0),
             seen: self.now,
@@ -161,10 +163,18 @@ impl Model {
                 "an old write at {claim:?} replaced {:?}",
                 entry.version
             );
-            assert!(claim.is_some() || source == entry.version.source(), "a source was made up");
+            assert!(
+                claim.is_some() || source == entry.version.source(),
+                "{version} after {} of key {key}: a source was made up",
+                entry.version
+            );
         } else if let Some(dead) = dead {
             assert!(source >= dead.source, "the dead at {} came back as {version:?}", dead.source);
-            assert!(claim.is_none_or(|claim| claim > dead.source || dead.revivable), "the dead at {} came back", dead.source);
+            assert!(
+                claim.is_none_or(|claim| claim > dead.source || dead.revivable || replace_equal),
+                "the dead at {} came back",
+                dead.source
+            );
         }
     }
 
@@ -187,11 +197,11 @@ impl Model {
 
     /// `invalidate_at` said whether it took effect.
     pub fn invalidated_at(&mut self, key: u8, source: u64, done: bool) {
-        let newer = self.live(key).is_some_and(|entry| entry.version.source() > source);
+        let newer = self.live(key).is_some_and(|entry| entry.version.source() >= source);
         assert_eq!(done, !newer, "invalidate_at({source}) of {:?}", self.live(key));
         if done {
             self.removed(key);
-            self.bury(key, Dead { source, revivable: false, since: self.now });
+            self.bury(key, Dead { source, revivable: true, since: self.now });
         }
     }
 
@@ -203,8 +213,10 @@ impl Model {
     }
 
     pub fn cleared(&mut self) {
+        // Without a listener nobody knows whether an entry had been evicted before.
+        let cause = if self.setup.listener { Cause::Cleared } else { Cause::Evicted };
         for key in self.entries.keys().copied().collect::<Vec<_>>() {
-            self.leave(key, Cause::Cleared);
+            self.leave(key, cause);
         }
     }
 
@@ -215,7 +227,7 @@ impl Model {
         if cause != Cause::Replaced {
             let since = if unobserved && !self.setup.listener { entry.seen } else { self.now };
             let source = entry.version.source();
-            self.bury(key, Dead { source, revivable: unobserved, since });
+            self.bury(key, Dead { source, revivable: unobserved && entry.claimed, since });
         }
         self.leaving.insert(entry.id, (key, cause, entry));
     }
@@ -242,6 +254,14 @@ impl Model {
         let (of, expected, entry) = self.leaving.remove(&id).expect("it is leaving");
         assert_eq!((key, version), (of, entry.version), "told of value {id} under a wrong name");
         assert!(cause == expected || cause == Cause::Expired && self.may_expire(&entry), "told {cause:?} for {expected:?}");
+        if let Some(dead) = &mut self.past(key).dead
+            && cause == Cause::Expired
+            && dead.source == version.source()
+            && entry.claimed
+        {
+            // It had left by itself before the call that would have ended it.
+            dead.revivable = true;
+        }
         let told = self.past(key).told.replace(version.revision());
         assert!(told < Some(version.revision()), "told out of order");
     }

@@ -8,6 +8,7 @@ use crate::rule::swap::Expected;
 use crate::rule::version::Version;
 
 use super::Core;
+use super::Failure;
 use super::How;
 use super::write::Why;
 
@@ -58,33 +59,37 @@ impl<K: Eq, V> Core<K, V> {
                         continue;
                     }
                 },
-                (Op::Keep, current) => return Computed::Kept(current),
-                (Op::Remove, None) => return Computed::Kept(None),
                 (Op::Remove, Some(current)) => current,
+                (Op::Keep | Op::Remove, current) => {
+                    // Before the answer is made: were the key's `Drop` to panic after that, the guard in it would leak.
+                    drop(key);
+                    return Computed::Kept(current);
+                }
             };
             if self.remove_version(hash, &key, value.version()) {
+                drop(key);
                 return Computed::Removed(value);
             }
         }
     }
 
     /// Gives the key back if another write came first.
-    fn compute_put(
-        self: &Arc<Self>,
-        hash: u64,
-        key: K,
-        value: V,
-        current: Option<EntryRef<K, V>>,
-    ) -> Result<Computed<K, V>, K> {
+    fn compute_put(self: &Arc<Self>, hash: u64, key: K, value: V, current: Option<EntryRef<K, V>>) -> Result<Computed<K, V>, K> {
         let condition = Condition::If(Expected::from(current.as_ref().map(EntryRef::version)));
         match self.write(hash, key, value, How { condition, ..How::PLAIN }) {
             Ok(version) => Ok(match current {
                 Some(old) => Computed::Replaced(version, old),
                 None => Computed::Inserted(version),
             }),
-            Err(failure) => match failure.why {
-                Why::Superseded(version) => Ok(Computed::Superseded(failure.value, version)),
-                Why::Conflict(_) | Why::TooHeavy(_) => Err(failure.key),
+            Err(Failure { key, value, why }) => match why {
+                Why::Superseded(version) => {
+                    drop(key);
+                    Ok(Computed::Superseded(value, version))
+                }
+                Why::Conflict(_) | Why::TooHeavy(_) => {
+                    drop(value);
+                    Err(key)
+                }
             },
         }
     }

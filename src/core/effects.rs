@@ -6,9 +6,9 @@ use std::panic::catch_unwind;
 
 use crate::entry::EntryRef;
 use crate::entry::Removed;
-use crate::policy::Sampler;
 use crate::sync::Ordering;
 use crate::table::Effects;
+use crate::table::ordinal;
 use crate::table::resume;
 
 use super::Core;
@@ -32,7 +32,9 @@ impl<K, V> Core<K, V> {
         let Some(listener) = &self.settings.listener else { return };
         self.table.tell(number, |pinned, cause| {
             let removed = Removed::new(EntryRef::new(pinned), cause);
-            if catch_unwind(AssertUnwindSafe(|| listener(removed))).is_err() {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| listener(removed))) {
+                // Not dropped: what was thrown may throw in its turn, and others are still to be told of.
+                std::mem::forget(panic);
                 self.listener_panics.fetch_add(1, Ordering::Relaxed);
             }
         });
@@ -40,17 +42,15 @@ impl<K, V> Core<K, V> {
 
     /// Drops everything that was retired and is not in use.
     pub(crate) fn reclaim(&self) {
-        let results: Vec<_> = (0..self.table.stripes().len()).map(|number| self.table.reclaim(number)).collect();
-        results.into_iter().for_each(resume);
+        resume(self.table.reclaim_all());
     }
 
     /// An absent key was written: the access that the policy takes for a miss. If the key is in the sample, this is also the moment to
     /// collect the hits that the readers sampled, and perhaps to change course.
     #[inline]
     pub(super) fn missed(&self, hash: u64, weight: u64) {
-        let ordinal = (hash >> 16) as u32;
-        if Sampler::unpack(self.sampler.load(Ordering::Relaxed)).takes(ordinal) {
-            self.steer(ordinal, weight);
+        if self.samples(hash) {
+            self.steer(ordinal(hash), weight);
         }
     }
 

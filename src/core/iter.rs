@@ -26,7 +26,7 @@ impl<K, V> Iter<K, V> {
 
     fn step(&mut self) {
         let table = &self.core.table;
-        let now = self.core.now();
+        let now = self.core.now().unwrap_or(0);
         let mut pins = Vec::new();
         let locked = table.stripe_number(self.stripe).lock();
         let next = locked.scan(self.from, now, |resident| pins.push(locked.pin(resident)));

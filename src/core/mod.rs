@@ -32,6 +32,7 @@ pub use self::compute::Computed;
 pub use self::compute::Op;
 pub use self::iter::Iter;
 pub use self::stats::Stats;
+pub(crate) use self::write::Failure;
 pub(crate) use self::write::How;
 pub(crate) use self::write::Why;
 
@@ -50,7 +51,6 @@ pub(crate) struct Settings<K, V> {
     pub(crate) expiry: Option<Box<dyn Expiry<K, V>>>,
     pub(crate) listener: Option<Listener<K, V>>,
     pub(crate) clock: Clock,
-    pub(crate) count_hits: bool,
 }
 
 /// The one core under every face. Shared by all handles of a cache.
@@ -101,16 +101,26 @@ impl<K, V> Core<K, V> {
         self.line.capacity.load(Ordering::Relaxed)
     }
 
-    /// The time, where anything depends on it.
-    fn now(&self) -> u64 {
-        if self.timed.load(Ordering::Relaxed) { self.settings.clock.now() } else { 0 }
+    /// The time, if anything depends on it.
+    #[inline(always)]
+    fn now(&self) -> Option<u64> {
+        self.timed.load(Ordering::Relaxed).then(|| self.settings.clock.now())
     }
 
     /// From here on something depends on time: a deadline or a tombstone.
-    fn keep_time(&self) -> u64 {
+    fn keep_time(&self) {
         if !self.timed.load(Ordering::Relaxed) {
+            // Relaxed: whoever must know learns it under the lock of a stripe in which it matters.
             self.timed.store(true, Ordering::Relaxed);
         }
-        self.settings.clock.now()
+    }
+}
+
+impl<K, V> Drop for Core<K, V> {
+    /// With the last handle the values go, even if guards of some keep the table: a guard keeps nothing but its own.
+    fn drop(&mut self) {
+        if Arc::strong_count(&self.table) > 1 {
+            self.table.close();
+        }
     }
 }

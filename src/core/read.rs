@@ -5,12 +5,13 @@ use std::sync::Arc;
 use equivalent::Equivalent;
 
 use crate::entry::EntryRef;
+use crate::expiry::Expiry;
 use crate::policy::MAX_USES;
 use crate::policy::Sampler;
 use crate::sync::Ordering;
 use crate::table::Found;
-use crate::table::Reading;
 use crate::table::TIMED;
+use crate::table::ordinal;
 use crate::time::deadline;
 
 use super::Core;
@@ -19,36 +20,57 @@ use super::Core;
 const COARSE: u64 = 256;
 
 impl<K, V> Core<K, V> {
-    /// The live entry of `key`. Counts the read and lets the policy know of it.
+    /// Hands the live entry of `key` to `take`. Counts the read and lets the policy know of it.
+    ///
+    /// What nearly every hit needs is straight code; all else starts again out of line.
     #[inline(always)]
-    pub(crate) fn read<Q>(&self, hash: u64, key: &Q) -> Option<Found<'_, K, V>>
+    pub(crate) fn read<Q, R>(&self, hash: u64, key: &Q, take: impl FnOnce(Found<'_, K, V>) -> R) -> Option<R>
     where
         Q: Equivalent<K> + ?Sized,
     {
-        let found = match self.table.find(hash, key) {
-            Ok(found) if self.is_live_read(hash, key, &found) => found,
-            Ok(dead) => return self.miss(dead.reading()),
-            Err(reading) => return self.miss(&reading),
+        if let Some(reading) = self.table.readers.enter_fast()
+            && let Ok(found) = self.table.find_fast(hash, key, reading)
+            && !found.node().has(TIMED)
+            && !self.samples(hash)
+        {
+            found.reading().count(true);
+            found.node().used(MAX_USES);
+            return Some(take(found));
+        }
+        self.read_on(hash, key, take)
+    }
+
+    #[inline(never)]
+    fn read_on<Q, R>(&self, hash: u64, key: &Q, take: impl FnOnce(Found<'_, K, V>) -> R) -> Option<R>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        let found = match self.table.find(hash, key, self.table.readers.enter()) {
+            Ok(found) if !found.node().has(TIMED) || self.read_timed(hash, key, &found) => found,
+            Ok(expired) => {
+                expired.reading().count(false);
+                return None;
+            }
+            Err(reading) => {
+                reading.count(false);
+                return None;
+            }
         };
-        if self.settings.count_hits {
-            found.reading().count_hit();
-        }
+        found.reading().count(true);
         found.node().used(MAX_USES);
-        let ordinal = (hash >> 16) as u32;
-        // Relaxed: which keys are sampled orders nothing.
-        if Sampler::unpack(self.sampler.load(Ordering::Relaxed)).takes(ordinal) {
-            self.sample(ordinal, &found);
+        if self.samples(hash) {
+            self.sample(hash, &found);
         }
-        Some(found)
+        Some(take(found))
     }
 
     /// The live entry of `key`, and nobody learns of it.
-    #[inline(always)]
     pub(crate) fn glance<Q>(&self, hash: u64, key: &Q) -> Option<Found<'_, K, V>>
     where
         Q: Equivalent<K> + ?Sized,
     {
-        self.table.find(hash, key).ok().filter(|found| !found.node().has(TIMED) || self.is_live(found))
+        let found = self.table.find(hash, key, self.table.readers.enter()).ok()?;
+        (!found.node().has(TIMED) || self.is_live(&found)).then_some(found)
     }
 
     /// A guard of what was found.
@@ -56,70 +78,62 @@ impl<K, V> Core<K, V> {
         EntryRef::new(self.table.keep(self.table.stripe_of(hash), found.pin()))
     }
 
-    #[cold]
-    fn sample(&self, ordinal: u32, found: &Found<'_, K, V>) {
+    /// Is the key one of those whose accesses the steering sees?
+    #[inline(always)]
+    pub(super) fn samples(&self, hash: u64) -> bool {
+        // Relaxed: which keys are sampled orders nothing.
+        Sampler::unpack(self.sampler.load(Ordering::Relaxed)).takes(ordinal(hash))
+    }
+
+    fn sample(&self, hash: u64, found: &Found<'_, K, V>) {
         let weight = if self.settings.weigher.is_some() { found.weight() } else { 1 };
-        found.reading().sample(u64::from(ordinal) | weight.min(u64::from(u32::MAX)) << 32);
-    }
-
-    #[inline(always)]
-    fn miss<T>(&self, reading: &Reading<'_>) -> Option<T> {
-        if self.settings.count_hits {
-            reading.count_miss();
-        }
-        None
-    }
-
-    #[inline(always)]
-    fn is_live_read<Q>(&self, hash: u64, key: &Q, found: &Found<'_, K, V>) -> bool
-    where
-        Q: Equivalent<K> + ?Sized,
-    {
-        !found.node().has(TIMED) || self.read_timed(hash, key, found)
+        found.reading().sample(u64::from(ordinal(hash)) | weight.min(u64::from(u32::MAX)) << 32);
     }
 
     fn is_live(&self, found: &Found<'_, K, V>) -> bool {
-        let (due, idle) = found.deadlines();
-        !deadline::is_due(due.min(idle), self.settings.clock.now())
+        !deadline::is_due(found.deadline(), self.settings.clock.now())
     }
 
     /// A read of an entry with deadlines: moves them, or finds the entry expired and has it dropped.
-    #[inline(never)]
     fn read_timed<Q>(&self, hash: u64, key: &Q, found: &Found<'_, K, V>) -> bool
     where
         Q: Equivalent<K> + ?Sized,
     {
         let now = self.settings.clock.now();
-        let (due, idle) = found.deadlines();
-        if deadline::is_due(due.min(idle), now) {
-            self.drop_expired(hash, key, now);
+        let deadlines = found.deadlines();
+        if deadline::is_due(deadlines.soonest(), now) {
+            self.drop_expired(hash, key);
             return false;
         }
-        let later = self.settings.time_to_idle.and_then(|tti| {
+        if let Some(tti) = self.settings.time_to_idle {
             let moved = deadline::after(now, tti);
-            (moved.saturating_sub(idle) > deadline::nanos(tti) / COARSE).then_some(moved)
-        });
-        let said = self.settings.expiry.as_ref().and_then(|expiry| {
-            let (key, value) = found.pair();
-            let remaining = deadline::remaining(due, now);
-            let said = expiry.after_read(key, value, remaining);
-            (said != remaining).then(|| said.map_or(deadline::NEVER, |ttl| deadline::after(now, ttl)))
-        });
-        if later.is_some() || said.is_some() {
-            found.set_deadlines(said, later);
+            if moved.saturating_sub(deadlines.idle.load(Ordering::Relaxed)) >= deadline::nanos(tti) / COARSE {
+                deadlines.idle.store(moved, Ordering::Relaxed);
+            }
+        }
+        if let Some(expiry) = &self.settings.expiry {
+            let due = deadlines.due.load(Ordering::Relaxed);
+            let moved = ask_again(&**expiry, found.pair(), due, now).min(deadlines.last.load(Ordering::Relaxed));
+            if moved != due {
+                deadlines.due.store(moved, Ordering::Relaxed);
+            }
+            if moved < due {
+                // Rare enough for the lock: whoever drops what has expired must come earlier now.
+                self.transition(hash, |locked, now| locked.reschedule(hash, key, now));
+            }
         }
         true
     }
 
     /// Ordinary traffic drops what has expired; a reader does not wait for the lock, the next one will get it.
     #[cold]
-    fn drop_expired<Q>(&self, hash: u64, key: &Q, now: u64)
+    fn drop_expired<Q>(&self, hash: u64, key: &Q)
     where
         Q: Equivalent<K> + ?Sized,
     {
         let number = self.table.stripe_of(hash);
         // Finding it is enough: an expired entry is taken out on the way.
-        self.try_transition_in(number, now, |locked, now| locked.find(hash, key, now).is_some());
+        self.try_transition_in(number, |locked, now| locked.find(hash, key, now).is_some());
     }
 }
 
@@ -129,7 +143,13 @@ impl<K, V> Core<K, V> {
     where
         Q: Equivalent<K> + ?Sized,
     {
-        let found = self.read(hash, key)?;
-        Some(self.guard(hash, &found))
+        self.read(hash, key, |found| self.guard(hash, &found))
     }
+}
+
+/// What `Expiry` says of a value that was read, as a deadline.
+fn ask_again<K, V>(expiry: &dyn Expiry<K, V>, (key, value): &(K, V), due: u64, now: u64) -> u64 {
+    let remaining = deadline::remaining(due, now);
+    let said = expiry.after_read(key, value, remaining);
+    if said == remaining { due } else { said.map_or(deadline::NEVER, |ttl| deadline::after(now, ttl)) }
 }

@@ -48,7 +48,7 @@ impl<K, V> Core<K, V> {
         })
     }
 
-    /// Ends every state of `key` at or below `source`; false if a newer one is there, which stays.
+    /// Ends every state of `key` below `source`; false if one at or above it is there, which stays.
     pub(crate) fn invalidate_at<Q>(&self, hash: u64, key: &Q, source: u64) -> bool
     where
         Q: Equivalent<K> + ?Sized,
@@ -60,7 +60,7 @@ impl<K, V> Core<K, V> {
     /// Takes every entry out, stripe after stripe.
     pub(crate) fn clear(&self) {
         for number in 0..self.table.stripes().len() {
-            self.transition_in(number, self.now(), |locked, now| locked.clear(now));
+            self.transition_in(number, |locked, now| locked.clear(now));
         }
     }
 }
@@ -90,8 +90,8 @@ impl<K: Eq, V> Core<K, V> {
             // A value that comes while its predecessor is judged is judged as well.
             while !keep(guard.key(), guard.value()) && !self.remove_version(hash, guard.key(), guard.version()) {
                 match self.glance(hash, guard.key()).map(|found| self.guard(hash, &found)) {
-                    Some(newer) => guard = newer,
-                    None => break,
+                    Some(newer) if newer.version() > guard.version() => guard = newer,
+                    _ => break,
                 }
             }
         }

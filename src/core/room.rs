@@ -2,6 +2,7 @@
 //! or should not make, the others do, one lock at a time.
 
 use crate::config::MOST_WEIGHT;
+use crate::config::expected_entries;
 use crate::policy::Arm;
 use crate::sync::Ordering;
 use crate::table::Locked;
@@ -16,9 +17,17 @@ impl<K, V> Core<K, V> {
     /// Evicts in a stripe that something came into, until the whole cache fits.
     ///
     /// A stripe that holds far less than its share is spared: it has grown up late, and the others have what is its.
+    #[inline(always)]
     pub(super) fn make_room(&self, locked: &mut Locked<'_, K, V>, now: u64) {
-        let share = self.capacity() / self.table.stripes().len() as u64;
-        while !self.fits(locked) && locked.can_evict() && locked.stripe_weight() > share / 2 {
+        if locked.stripe_weight() > locked.weight_before() && !self.fits(locked) {
+            self.evict_here(locked, now);
+        }
+    }
+
+    fn evict_here(&self, locked: &mut Locked<'_, K, V>, now: u64) {
+        // Half a stripe's share: the stripes are a power of two.
+        let enough = self.capacity() >> (self.table.stripes().len().ilog2() + 1);
+        while !self.fits(locked) && locked.can_evict() && locked.stripe_weight() > enough {
             if !locked.evict(self.arm(), now) {
                 return;
             }
@@ -26,19 +35,19 @@ impl<K, V> Core<K, V> {
     }
 
     /// Does the cache fit its capacity with what this stripe has changed so far?
+    #[inline(always)]
     fn fits(&self, locked: &Locked<'_, K, V>) -> bool {
-        let (more, less) = locked.change();
-        (self.line.weight.load(Ordering::Relaxed) + more).saturating_sub(less) <= self.capacity()
+        let elsewhere = self.line.weight.load(Ordering::Relaxed).saturating_sub(locked.weight_before());
+        elsewhere + locked.stripe_weight() <= self.capacity()
     }
 
-    /// Enters what came in and what left in the cache's weight. Only a change is written: replacing and evicting like for like shares
-    /// no line between writers of different stripes.
-    pub(super) fn account(&self, more: u64, less: u64) {
-        // Relaxed: a sum; the locks order what it counts.
-        if more > less {
-            self.line.weight.fetch_add(more - less, Ordering::Relaxed);
-        } else if less > more {
-            self.line.weight.fetch_sub(less - more, Ordering::Relaxed);
+    /// Enters a stripe's change in the cache's weight. Only a change is written: replacing and evicting like for like shares no line
+    /// between writers of different stripes.
+    #[inline(always)]
+    pub(super) fn account(&self, before: u64, after: u64) {
+        if before != after {
+            // Relaxed: a sum; the locks order what it counts. It wraps like any difference.
+            self.line.weight.fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
         }
     }
 
@@ -62,7 +71,7 @@ impl<K, V> Core<K, V> {
     /// Evicts a few entries from one stripe; false if it has none that may go.
     fn evict_from(&self, number: usize) -> bool {
         const AT_ONCE: usize = 64;
-        self.transition_in(number, self.now(), |locked, now| {
+        self.transition_in(number, |locked, now| {
             (0..AT_ONCE).take_while(|_| !self.fits(locked) && locked.evict(self.arm(), now)).count() > 0
         })
     }
@@ -70,11 +79,10 @@ impl<K, V> Core<K, V> {
     /// Changes the capacity; evicts at once what no longer fits.
     pub(crate) fn set_capacity(&self, capacity: u64) {
         let capacity = capacity.min(MOST_WEIGHT);
-        self.line.capacity.store(capacity, Ordering::Relaxed);
-        if self.settings.weigher.is_none() {
-            let share = crate::config::expected_entries(capacity, self.table.stripes().len());
-            self.table.stripes().iter().for_each(|stripe| stripe.lock().expect(share));
-        }
+        // SeqCst: a writer that misses the new capacity has entered its weight where `settle` sees it.
+        self.line.capacity.store(capacity, Ordering::SeqCst);
+        let expected = expected_entries(capacity, self.table.stripes().len(), self.settings.weigher.is_some());
+        self.table.stripes().iter().for_each(|stripe| stripe.lock().expect(expected));
         self.resize_steering();
         self.settle();
     }

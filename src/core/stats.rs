@@ -10,9 +10,9 @@ use super::Core;
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Reads that found a live entry. Zero if the builder turned counting off.
+    /// Reads that found a live entry.
     pub hits: u64,
-    /// Reads that did not. Zero if the builder turned counting off.
+    /// Reads that did not.
     pub misses: u64,
     /// Writes that took effect.
     pub inserts: u64,

@@ -1,5 +1,6 @@
 //! The frame of every transition: lock, sweep what time has ended, step, enter the change in the cache's weight, unlock, effects.
 
+use crate::sync::Ordering;
 use crate::table::Locked;
 
 use super::Core;
@@ -11,20 +12,34 @@ struct Inside<'a, K, V> {
 }
 
 impl<K, V> Drop for Inside<'_, K, V> {
+    #[inline(always)]
     fn drop(&mut self) {
-        let (more, less) = self.locked.change();
-        self.core.account(more, less);
+        self.core.account(self.locked.weight_before(), self.locked.stripe_weight());
     }
 }
 
 impl<K, V> Core<K, V> {
-    /// One transition of the stripe of `hash`, at this moment.
+    /// One transition of the stripe of `hash`.
     pub(super) fn transition<'a, R>(&'a self, hash: u64, step: impl FnOnce(&mut Locked<'a, K, V>, u64) -> R) -> R {
-        self.transition_in(self.table.stripe_of(hash), self.now(), step)
+        self.transition_in(self.table.stripe_of(hash), step)
     }
 
     /// One transition of stripe `number`.
-    pub(super) fn transition_in<'a, R>(&'a self, number: usize, now: u64, step: impl FnOnce(&mut Locked<'a, K, V>, u64) -> R) -> R {
+    #[inline(always)]
+    pub(super) fn transition_in<'a, R>(&'a self, number: usize, step: impl FnOnce(&mut Locked<'a, K, V>, u64) -> R) -> R {
+        let now = self.now();
+        let locked = self.table.stripe_number(number).lock();
+        if now.is_none() && self.now_matters() {
+            // Something here depends on time since just now. The clock may be the user's, so it is not asked under the lock.
+            drop(locked);
+            return self.transition_late(number, step);
+        }
+        self.run(number, locked, now.unwrap_or(0), step)
+    }
+
+    #[cold]
+    fn transition_late<'a, R>(&'a self, number: usize, step: impl FnOnce(&mut Locked<'a, K, V>, u64) -> R) -> R {
+        let now = self.settings.clock.now();
         self.run(number, self.table.stripe_number(number).lock(), now, step)
     }
 
@@ -32,14 +47,18 @@ impl<K, V> Core<K, V> {
     pub(super) fn try_transition_in<'a, R>(
         &'a self,
         number: usize,
-        now: u64,
         step: impl FnOnce(&mut Locked<'a, K, V>, u64) -> R,
     ) -> Option<R> {
+        let now = self.now()?;
         let locked = self.table.stripe_number(number).try_lock()?;
         Some(self.run(number, locked, now, step))
     }
 
-    #[inline]
+    fn now_matters(&self) -> bool {
+        self.timed.load(Ordering::Relaxed)
+    }
+
+    #[inline(always)]
     fn run<'a, R>(
         &'a self,
         number: usize,
@@ -48,14 +67,12 @@ impl<K, V> Core<K, V> {
         step: impl FnOnce(&mut Locked<'a, K, V>, u64) -> R,
     ) -> R {
         let mut inside = Inside { core: self, locked };
-        // Under the lock it is sure whether time matters to what is here.
-        let now = if now == 0 { self.now() } else { now };
         inside.locked.sweep(now);
         let result = step(&mut inside.locked, now);
         let effects = inside.locked.effects();
-        let (more, _) = inside.locked.change();
+        let grown = inside.locked.stripe_weight() > inside.locked.weight_before();
         drop(inside);
-        if more > 0 {
+        if grown {
             self.settle();
         }
         self.after(number, effects);

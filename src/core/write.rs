@@ -1,18 +1,18 @@
 //! Writes of one key. All that user code has to say of the pair is asked before the lock.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::entry::EntryRef;
 use crate::event::Moment;
-use crate::event::Write;
+use crate::event::Terms;
+use crate::expiry::Expiry;
 use crate::rule::swap::Condition;
 use crate::rule::version::Claim;
 use crate::rule::version::Version;
+use crate::sync::Ordering;
 use crate::table::Found;
-use crate::table::Put;
 use crate::table::Refusal;
-use crate::table::Refused;
+use crate::table::TIMED;
 use crate::time::deadline;
 
 use super::Core;
@@ -28,9 +28,14 @@ pub(crate) struct How {
 }
 
 impl How {
-    pub(crate) const PLAIN: How =
-        How { claim: Claim::Unversioned, condition: Condition::Always, ttl: None, refuse_heavy: false };
+    pub(crate) const PLAIN: How = How { claim: Claim::Unversioned, condition: Condition::Always, ttl: None, refuse_heavy: false };
 }
+
+/// A pair stays with its writer until it is admitted.
+const HERE: &str = "a pair is given up once";
+
+/// Why a pair was not written, and the pair.
+type Refused<K, V> = (Refusal<K, V>, (K, V));
 
 /// A write that did not happen.
 pub(crate) struct Failure<K, V> {
@@ -47,82 +52,102 @@ pub(crate) enum Why<K, V> {
     TooHeavy(u64),
 }
 
-/// When an entry will expire, and what was there when that was asked.
-struct Span {
-    due: u64,
-    idle: u64,
-    assumed: Option<Option<Version>>,
-}
-
 impl<K: Eq, V> Core<K, V> {
-    /// Writes one pair.
-    pub(crate) fn write(self: &Arc<Self>, hash: u64, key: K, value: V, how: How) -> Result<Version, Failure<K, V>> {
+    /// Writes one pair. In line, so that of each kind of write only what it needs is left.
+    #[inline(always)]
+    pub(crate) fn write(&self, hash: u64, key: K, value: V, how: How) -> Result<Version, Failure<K, V>> {
         let weight = self.settings.weigher.as_ref().map_or(1, |weigher| weigher(&key, &value));
         let claim = match (how.claim, &self.settings.versioned_by) {
             (Claim::Unversioned, Some(source)) => Claim::At(source(&key, &value)),
             (claim, _) => claim,
         };
-        let needs_time = how.ttl.is_some() || claim != Claim::Unversioned;
-        let (mut key, mut value) = (key, value);
+        if how.ttl.is_some() || claim != Claim::Unversioned {
+            self.keep_time();
+        }
+        let now = self.now().unwrap_or(0);
+        let How { condition, refuse_heavy, ttl, .. } = how;
+        let after = |ttl: Option<Duration>| ttl.map_or(deadline::NEVER, |ttl| deadline::after(now, ttl));
+        let due = after(ttl.or(self.settings.time_to_live));
+        let idle = after(self.settings.time_to_idle);
+        let terms = Terms { hash, weight, due, last: due, idle, timed: false, claim, condition, assumed: None, refuse_heavy };
+        if let Some(expiry) = self.settings.expiry.as_deref() {
+            return self.write_expiring(terms, (key, value), ttl.is_none().then_some(expiry));
+        }
+        self.put(&terms, (key, value)).map_err(|(refusal, pair)| self.failure(&terms, refusal, pair))
+    }
+
+    /// Where `Expiry` decides how long the pair may stay, that depends on what is there, which is then part of the write's terms.
+    #[inline(never)]
+    fn write_expiring(
+        &self,
+        terms: Terms,
+        mut pair: (K, V),
+        expiry: Option<&dyn Expiry<K, V>>,
+    ) -> Result<Version, Failure<K, V>> {
         loop {
-            let now = if needs_time { self.keep_time() } else { self.now() };
-            let Span { due, idle, assumed } = self.span(hash, &key, &value, how.ttl, now);
-            let timed = self.settings.expiry.is_some();
-            let (condition, refuse_heavy) = (how.condition, how.refuse_heavy);
-            let write = Write { hash, key, value, weight, due, idle, timed, claim, condition, assumed, refuse_heavy };
-            match self.put(write, now) {
+            let now = self.settings.clock.now();
+            let mut terms = Terms { timed: true, ..terms };
+            if let Some(expiry) = expiry {
+                let (due, assumed) = self.expire_after(terms.hash, &pair, expiry, now);
+                terms = Terms { due: terms.due.min(due), assumed: Some(assumed), ..terms };
+            }
+            match self.put(&terms, pair) {
                 Ok(version) => return Ok(version),
-                Err((Refusal::Changed, write)) => {
-                    key = write.key;
-                    value = write.value;
-                }
-                Err((refusal, write)) => return Err(self.failure(hash, refusal, write)),
+                Err((Refusal::Changed, back)) => pair = back,
+                Err((refusal, pair)) => return Err(self.failure(&terms, refusal, pair)),
             }
         }
     }
 
-    /// One try.
-    fn put(&self, write: Write<K, V>, now: u64) -> Result<Version, Refused<K, V>> {
-        let hash = write.hash;
-        let Put { version, weight, fresh } = self.transition_in(self.table.stripe_of(hash), now, |locked, now| {
-            let put = locked.put(write, Moment { now, capacity: self.capacity() });
-            self.make_room(locked, now);
-            put
-        })?;
-        if fresh {
-            self.missed(hash, weight);
-        }
-        Ok(version)
-    }
-
-    fn failure(&self, hash: u64, refusal: Refusal<K, V>, write: Write<K, V>) -> Failure<K, V> {
-        let why = match refusal {
-            Refusal::Conflict(current) => Why::Conflict(
-                current.map(|pin| EntryRef::new(self.table.keep(self.table.stripe_of(hash), pin))),
-            ),
-            Refusal::Superseded(version) => Why::Superseded(version),
-            Refusal::TooHeavy | Refusal::Changed => Why::TooHeavy(write.weight),
-        };
-        Failure { key: write.key, value: write.value, why }
-    }
-
-    /// How long the pair may stay. Where `Expiry` decides, it depends on what is there now, which is then part of the write's terms.
-    fn span(&self, hash: u64, key: &K, value: &V, ttl: Option<Duration>, now: u64) -> Span {
-        let after = |ttl: Option<Duration>| ttl.map_or(deadline::NEVER, |ttl| deadline::after(now, ttl));
-        let due = after(ttl.or(self.settings.time_to_live));
-        let idle = after(self.settings.time_to_idle);
-        let Some(expiry) = self.settings.expiry.as_ref().filter(|_| ttl.is_none()) else {
-            return Span { due, idle, assumed: None };
-        };
-        let current = self.glance(hash, key).map(|found| (found.version(), remaining(&found, now)));
-        let said = match current {
+    /// When the pair expires, and the state of the key that was worked out for.
+    fn expire_after(&self, hash: u64, pair: &(K, V), expiry: &dyn Expiry<K, V>, now: u64) -> (u64, Option<Version>) {
+        let (key, value) = pair;
+        let current = self.glance(hash, key).map(|found| (found.version(), deadline::remaining(due_of(&found), now)));
+        let ttl = match current {
             None => expiry.after_create(key, value),
             Some((_, remaining)) => expiry.after_update(key, value, remaining),
         };
-        Span { due: due.min(after(said)), idle, assumed: Some(current.map(|(version, _)| version)) }
+        (ttl.map_or(deadline::NEVER, |ttl| deadline::after(now, ttl)), current.map(|(version, _)| version))
+    }
+
+    /// One try. A refused pair comes back.
+    #[inline(always)]
+    fn put(&self, terms: &Terms, pair: (K, V)) -> Result<Version, Refused<K, V>> {
+        // Out here, so that a panic of the key's `Eq` drops it when the lock is gone: its `Drop` is the user's too.
+        let mut pair = Some(pair);
+        let put = self.transition_in(self.table.stripe_of(terms.hash), |locked, now| {
+            let moment = Moment { now, capacity: self.capacity() };
+            let permit = locked.admit(terms, pair.as_ref().map(|(key, _)| key).expect(HERE), moment)?;
+            let put = locked.write(terms, permit, pair.take().expect(HERE), now);
+            self.make_room(locked, now);
+            Ok(put)
+        });
+        match put {
+            Ok(put) => {
+                if put.fresh {
+                    self.missed(terms.hash, terms.weight);
+                }
+                Ok(put.version)
+            }
+            Err(refusal) => Err((refusal, pair.expect(HERE))),
+        }
+    }
+
+    #[cold]
+    fn failure(&self, terms: &Terms, refusal: Refusal<K, V>, (key, value): (K, V)) -> Failure<K, V> {
+        let why = match refusal {
+            Refusal::Conflict(current) => {
+                let number = self.table.stripe_of(terms.hash);
+                Why::Conflict(current.map(|pin| EntryRef::new(self.table.keep(number, pin))))
+            }
+            Refusal::Superseded(version) => Why::Superseded(version),
+            Refusal::TooHeavy | Refusal::Changed => Why::TooHeavy(terms.weight),
+        };
+        Failure { key, value, why }
     }
 }
 
-fn remaining<K, V>(found: &Found<'_, K, V>, now: u64) -> Option<Duration> {
-    deadline::remaining(found.deadlines().0, now)
+/// What is left of an entry's own time, idle or not.
+fn due_of<K, V>(found: &Found<'_, K, V>) -> u64 {
+    if found.node().has(TIMED) { found.deadlines().due.load(Ordering::Relaxed) } else { deadline::NEVER }
 }

@@ -15,12 +15,12 @@ pub(super) enum Rule {
     Duel,
     /// Used entries go to main, others leave a ghost; a key with a ghost enters main (S3-FIFO).
     Ghost,
-    /// Used entries duel, others leave a ghost; a key with a ghost enters main.
-    GhostThenDuel,
+    /// A duel in which the candidate's own admission does not count.
+    StrictDuel,
 }
 
 impl Arm {
-    pub(crate) const START: Arm = Arm::new(10, Rule::Duel);
+    pub(crate) const START: Arm = Arm::new(100, Rule::StrictDuel);
 
     pub(super) const fn new(share: u16, rule: Rule) -> Self {
         Arm { share, rule }
@@ -34,8 +34,23 @@ impl Arm {
         let rule = match packed & 0xff {
             0 => Rule::Duel,
             1 => Rule::Ghost,
-            _ => Rule::GhostThenDuel,
+            _ => Rule::StrictDuel,
         };
         Arm::new((packed >> 8) as u16, rule)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packing_loses_nothing() {
+        for rule in [Rule::Duel, Rule::Ghost, Rule::StrictDuel] {
+            for share in [0, 10, 800, u16::MAX] {
+                let arm = Arm::new(share, rule);
+                assert_eq!(Arm::unpack(arm.pack()), arm);
+            }
+        }
     }
 }

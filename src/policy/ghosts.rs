@@ -57,3 +57,31 @@ impl Ghosts {
 fn fingerprint(hash: u32) -> u16 {
     (hash as u16).max(1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remembers_once_and_across_growth() {
+        let mut ghosts = Ghosts::default();
+        ghosts.push(9);
+        assert!(!ghosts.take(9), "no room yet");
+        ghosts.grow(16);
+        ghosts.push(0x8765_4321);
+        ghosts.grow(64);
+        assert!(ghosts.take(0x8765_4321));
+        assert!(!ghosts.take(0x8765_4321));
+    }
+
+    #[test]
+    fn the_oldest_is_forgotten() {
+        let mut ghosts = Ghosts::default();
+        ghosts.grow(WAYS);
+        for hash in 1..=WAYS as u32 + 1 {
+            ghosts.push(hash);
+        }
+        assert!(!ghosts.take(1));
+        assert!(ghosts.take(2));
+    }
+}

@@ -45,7 +45,7 @@ impl Entries for Lane<'_> {
     }
 
     fn hash(&self, slot: Slot) -> u32 {
-        self.nodes[slot as usize].hash
+        mix(self.nodes[slot as usize].hash)
     }
 
     fn weight(&self, slot: Slot) -> u64 {
@@ -68,13 +68,20 @@ impl Miniatures {
     pub(super) fn new(arms: [Arm; LANES], capacity: u64, weighted: bool, seed: u64) -> Self {
         Miniatures {
             arms,
-            caches: std::array::from_fn(|lane| Policy::new(weighted, seed + lane as u64)),
+            caches: std::array::from_fn(|lane| Policy::new(weighted, seed.wrapping_add(lane as u64))),
             nodes: Vec::new(),
             free: Vec::new(),
             table: HashMap::default(),
             capacity,
             hits: [0; LANES],
         }
+    }
+
+    /// Bytes allocated, but for the table's spare room.
+    pub(super) fn memory(&self) -> usize {
+        let caches: usize = self.caches.iter().map(Policy::memory).sum();
+        let table = self.table.capacity() * (size_of::<(u32, Slot)>() + 1);
+        caches + table + self.nodes.capacity() * size_of::<Node>() + self.free.capacity() * size_of::<Slot>()
     }
 
     pub(super) fn set_capacity(&mut self, capacity: u64) {
@@ -97,6 +104,21 @@ impl Miniatures {
             }
         }
         self.release(slot);
+    }
+
+    /// Forgets the keys that are no longer sampled.
+    pub(super) fn retain(&mut self, sampled: impl Fn(u32) -> bool) {
+        for slot in 0..self.nodes.len() as Slot {
+            let node = &mut self.nodes[slot as usize];
+            if node.held == 0 || sampled(node.hash) {
+                continue;
+            }
+            let held = std::mem::take(&mut node.held);
+            for lane in (0..LANES).filter(|lane| held >> lane & 1 == 1) {
+                self.caches[lane].remove(slot, node.weight);
+            }
+            self.release(slot);
+        }
     }
 
     /// Hits of each cache since the last call.
@@ -131,7 +153,7 @@ impl Miniatures {
         node.held |= 1 << lane;
         let view = Lane { nodes: &self.nodes, shift: 8 * lane as u32 };
         view.set_uses(slot, 0);
-        cache.admit(slot, self.nodes[slot as usize].hash, weight);
+        cache.admit(slot, mix(self.nodes[slot as usize].hash), weight);
         while self.caches[lane].weight() > self.capacity {
             let view = Lane { nodes: &self.nodes, shift: 8 * lane as u32 };
             let Some(victim) = self.caches[lane].evict(self.arms[lane], &view) else { break };
@@ -178,4 +200,12 @@ impl Hasher for Spread {
     fn write_u32(&mut self, hash: u32) {
         self.0 = u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
+}
+
+/// Sampled hashes agree in their low bits; this spreads the others over all 32, one to one
+/// (the finalizer of MurmurHash3).
+fn mix(hash: u32) -> u32 {
+    let hash = (hash ^ hash >> 16).wrapping_mul(0x85eb_ca6b);
+    let hash = (hash ^ hash >> 13).wrapping_mul(0xc2b2_ae35);
+    hash ^ hash >> 16
 }

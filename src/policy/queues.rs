@@ -64,11 +64,6 @@ impl Queues {
         (ring.len > 0).then_some(ring.front)
     }
 
-    /// The entry behind `slot` in its queue; the front one behind the last.
-    pub(super) fn after(&self, slot: Slot) -> Slot {
-        self.links[slot as usize].next
-    }
-
     pub(super) fn push_back(&mut self, queue: Queue, slot: Slot, weight: u64) {
         self.make_room(slot);
         let ring = &mut self.rings[queue as usize];
@@ -140,5 +135,45 @@ impl Queues {
         if self.links.len() <= slot as usize {
             self.links.resize(slot as usize + 1, Link::default());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drain(queues: &mut Queues, queue: Queue) -> Vec<Slot> {
+        let mut slots = Vec::new();
+        while let Some(slot) = queues.front(queue) {
+            slots.push(slot);
+            queues.remove(slot, 1);
+        }
+        slots
+    }
+
+    #[test]
+    fn keeps_order_through_replace_rotate_and_remove() {
+        let mut queues = Queues::default();
+        for slot in 0..5 {
+            queues.push_back(Queue::Main, slot, 1);
+        }
+        queues.push_back(Queue::Window, 9, 1);
+        queues.replace(2, 7, 1, 1);
+        queues.replace(9, 8, 1, 1);
+        queues.rotate(Queue::Main);
+        queues.remove(3, 1);
+        assert_eq!(drain(&mut queues, Queue::Main), [1, 7, 4, 0]);
+        assert_eq!(drain(&mut queues, Queue::Window), [8]);
+    }
+
+    #[test]
+    fn weights_do_not_overflow() {
+        let mut queues = Queues::default();
+        queues.push_back(Queue::Main, 0, u64::MAX);
+        queues.push_back(Queue::Main, 1, u64::MAX);
+        assert_eq!(queues.weight(Queue::Main), 2 * u128::from(u64::MAX));
+        queues.replace(0, 2, u64::MAX, 3);
+        queues.remove(1, u64::MAX);
+        assert_eq!((queues.weight(Queue::Main), queues.len(Queue::Main)), (3, 1));
     }
 }

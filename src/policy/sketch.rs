@@ -8,6 +8,10 @@ const ROWS: usize = 4;
 const MAX: u64 = 15;
 /// The counts of an entry's share of the sketch at which all are halved.
 const PERIOD: usize = 10;
+/// Fewer entries would be forgotten before they come back.
+const MIN_ENTRIES: usize = 128;
+/// Entries that share a block.
+const SPAN: usize = 16;
 
 #[derive(Default)]
 pub(super) struct Sketch {
@@ -20,7 +24,8 @@ pub(super) struct Sketch {
 impl Sketch {
     /// Room for about `entries` keys. Estimates stay what they are when the room is doubled.
     pub(super) fn grow(&mut self, entries: usize) {
-        let wanted = entries.div_ceil(16).max(1);
+        let entries = entries.max(MIN_ENTRIES);
+        let wanted = entries.div_ceil(SPAN).max(1);
         self.entries = self.entries.max(entries);
         if self.blocks.is_empty() {
             self.blocks = vec![[0; 8]; wanted];
@@ -84,4 +89,37 @@ fn places(hash: u32) -> [(usize, u32); ROWS] {
         let bits = bits >> (12 + 5 * row as u32);
         (2 * row + (bits & 1) as usize, (bits >> 1 & 15) * 4)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn growth_keeps_estimates() {
+        let mut sketch = Sketch::default();
+        sketch.grow(100);
+        sketch.add(0x1234_5678, 5);
+        sketch.grow(5000);
+        assert_eq!(sketch.estimate(0x1234_5678), 5);
+    }
+
+    #[test]
+    fn counters_saturate_and_halve() {
+        let mut sketch = Sketch::default();
+        sketch.grow(1);
+        for _ in 0..9 {
+            sketch.add(7, 3);
+        }
+        assert_eq!(sketch.estimate(7), MAX as u8);
+        sketch.halve();
+        assert_eq!(sketch.estimate(7), 7);
+    }
+
+    #[test]
+    fn an_empty_sketch_knows_nothing() {
+        let mut sketch = Sketch::default();
+        sketch.add(7, 3);
+        assert_eq!(sketch.estimate(7), 0);
+    }
 }

@@ -14,13 +14,13 @@ const PERIOD: u32 = 1000;
 
 const ARMS: [Arm; LANES] = [
     Arm::START,
-    Arm::new(100, Rule::Duel),
-    Arm::new(300, Rule::Duel),
-    Arm::new(600, Rule::Duel),
-    Arm::new(900, Rule::Duel),
+    Arm::new(10, Rule::StrictDuel),
+    Arm::new(10, Rule::Duel),
+    Arm::new(400, Rule::StrictDuel),
+    Arm::new(800, Rule::Duel),
     Arm::new(10, Rule::Ghost),
     Arm::new(100, Rule::Ghost),
-    Arm::new(100, Rule::GhostThenDuel),
+    Arm::new(400, Rule::Ghost),
 ];
 
 /// Which keys the miniatures see.
@@ -30,11 +30,12 @@ pub(crate) struct Sampler {
 }
 
 impl Sampler {
+    /// The sampler as a number, to be kept in an atomic.
     pub(crate) fn pack(self) -> u32 {
         self.mask
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn unpack(mask: u32) -> Self {
         Sampler { mask }
     }
@@ -51,6 +52,8 @@ pub(crate) struct Steering {
     scores: [f32; LANES],
     chosen: usize,
     samples: u32,
+    capacity: u64,
+    weighted: bool,
 }
 
 impl Steering {
@@ -62,6 +65,8 @@ impl Steering {
             scores: [0.0; LANES],
             chosen: 0,
             samples: 0,
+            capacity,
+            weighted,
         }
     }
 
@@ -69,13 +74,17 @@ impl Steering {
         self.sampler
     }
 
+    /// Bytes allocated.
     pub(crate) fn memory(&self) -> usize {
-        0
+        self.miniatures.memory()
     }
 
     pub(crate) fn record(&mut self, hash: u32, weight: u64) {
         self.samples += 1;
-        self.miniatures.access(mix(hash), weight);
+        self.miniatures.access(hash, weight);
+        if self.weighted && self.miniatures.entries() as u64 > 2 * MINIATURE {
+            self.thin();
+        }
     }
 
     pub(crate) fn decide(&mut self) -> Option<Arm> {
@@ -97,6 +106,15 @@ impl Steering {
         Some(ARMS[best])
     }
 
+    /// Samples half as many keys: how many entries fit is not known before they have been seen.
+    fn thin(&mut self) {
+        let shift = (self.sampler.mask.count_ones() + 1).min(MAX_SHIFT);
+        let sampler = Sampler { mask: (1 << shift) - 1 };
+        self.sampler = sampler;
+        self.miniatures.set_capacity(self.capacity >> shift);
+        self.miniatures.retain(|hash| sampler.takes(hash));
+    }
+
     pub(crate) fn resize(&mut self, capacity: u64, entries: u64) {
         let shift = shift_for(entries);
         self.sampler = Sampler { mask: (1 << shift) - 1 };
@@ -108,9 +126,3 @@ fn shift_for(entries: u64) -> u32 {
     (entries / MINIATURE).max(1).ilog2().min(MAX_SHIFT)
 }
 
-/// Sampled hashes agree in their low bits; this spreads the others over all 32, one to one.
-fn mix(hash: u32) -> u32 {
-    let hash = (hash ^ hash >> 16).wrapping_mul(0x85eb_ca6b);
-    let hash = (hash ^ hash >> 13).wrapping_mul(0xc2b2_ae35);
-    hash ^ hash >> 16
-}

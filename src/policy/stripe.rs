@@ -17,6 +17,10 @@ use super::sketch::Sketch;
 
 /// Clock steps of one eviction, after which it takes what is there.
 const MAX_STEPS: usize = 8;
+/// Unused entries of main among which a weighted cache takes the least valuable one.
+const SAMPLE: usize = 4;
+/// A window of so few entries is never far over its share: one heavy entry may fill it.
+const SMALL_WINDOW: usize = 16;
 
 pub(crate) struct Policy {
     queues: Queues,
@@ -26,11 +30,10 @@ pub(crate) struct Policy {
     /// The weight that the last eviction left: below it the stripe is not full.
     full: u128,
     weighted: bool,
-    random: u64,
 }
 
 impl Policy {
-    pub(crate) fn new(weighted: bool, seed: u64) -> Self {
+    pub(crate) fn new(weighted: bool, _seed: u64) -> Self {
         Policy {
             queues: Queues::default(),
             ghosts: Ghosts::default(),
@@ -38,7 +41,6 @@ impl Policy {
             arm: Arm::START,
             full: u128::MAX,
             weighted,
-            random: seed | 1,
         }
     }
 
@@ -52,8 +54,18 @@ impl Policy {
         self.sketch.grow(self.len() + 1);
         self.sketch.add(hash, 1);
         let known = self.ghosts.take(hash);
-        let queue = if known && self.arm.rule != Rule::Duel { Queue::Main } else { Queue::Window };
+        let queue = if self.belongs_in_main(known, weight) { Queue::Main } else { Queue::Window };
         self.queues.push_back(queue, slot, weight);
+    }
+
+    fn belongs_in_main(&self, known: bool, weight: u64) -> bool {
+        if known && self.arm.rule == Rule::Ghost {
+            return true;
+        }
+        // While nothing needs to be evicted, what the window has no room for goes to main.
+        let total = self.total() + u128::from(weight);
+        let window = self.queues.weight(Queue::Window) + u128::from(weight);
+        total <= self.full && window * 1024 > total * u128::from(self.arm.share)
     }
 
     pub(crate) fn replace(&mut self, old: Slot, new: Slot, old_weight: u64, new_weight: u64) {
@@ -101,6 +113,7 @@ impl Policy {
 
     fn victim(&mut self, entries: &impl Entries) -> Option<Slot> {
         let target = self.total() * u128::from(self.arm.share) / 1024;
+        self.shrink_window(target, entries);
         for _ in 0..MAX_STEPS {
             let over = self.queues.weight(Queue::Window) > target.max(1);
             let found = match self.queues.front(Queue::Window) {
@@ -116,29 +129,43 @@ impl Policy {
         self.queues.front(Queue::Main).or(self.queues.front(Queue::Window))
     }
 
+    /// A window far over its share, after a change of arm, gives its excess to main bit by bit.
+    fn shrink_window(&mut self, target: u128, entries: &impl Entries) {
+        for _ in 0..2 {
+            let far = self.queues.weight(Queue::Window) > target + self.total() / 32;
+            if !far || self.queues.len(Queue::Window) <= SMALL_WINDOW {
+                return;
+            }
+            let Some(slot) = self.queues.front(Queue::Window) else { return };
+            let weight = self.weigh(slot, entries);
+            self.queues.remove(slot, weight);
+            self.queues.push_back(Queue::Main, slot, weight);
+        }
+    }
+
     /// One step at the window's tail: a victim, or none if an entry was moved.
     fn leave_window(&mut self, candidate: Slot, entries: &impl Entries) -> Option<Slot> {
         let uses = entries.uses(candidate);
-        match self.arm.rule {
-            Rule::Duel if uses > 0 => {
-                self.count(candidate, entries);
-                self.queues.rotate(Queue::Window);
-                None
-            }
-            Rule::Ghost if uses > 0 => {
-                self.promote(candidate, entries);
-                None
-            }
-            Rule::Duel => self.duel(candidate, entries),
-            Rule::GhostThenDuel if uses > 0 => self.duel(candidate, entries),
-            _ => Some(candidate),
+        if uses == 0 {
+            return match self.arm.rule {
+                Rule::Ghost => Some(candidate),
+                Rule::Duel | Rule::StrictDuel => self.duel(candidate, entries),
+            };
         }
+        if self.arm.rule == Rule::Ghost {
+            self.promote(candidate, entries);
+        } else {
+            self.count(candidate, entries);
+            self.queues.rotate(Queue::Window);
+        }
+        None
     }
 
     fn duel(&mut self, candidate: Slot, entries: &impl Entries) -> Option<Slot> {
         for _ in 0..MAX_STEPS {
             let Some(victim) = self.step_main(entries) else { continue };
-            if self.frequency(candidate, entries) > self.frequency(victim, entries) {
+            let margin = u8::from(self.arm.rule == Rule::StrictDuel);
+            if self.beats(candidate, victim, margin, entries) {
                 self.promote(candidate, entries);
                 return Some(victim);
             }
@@ -151,12 +178,39 @@ impl Policy {
         Some(candidate)
     }
 
+    /// Whether `one` is worth more than `other`: by frequency, or by frequency over weight.
+    fn beats(&self, one: Slot, other: Slot, margin: u8, entries: &impl Entries) -> bool {
+        let (ours, theirs) = (self.frequency(one, entries), self.frequency(other, entries));
+        if !self.weighted {
+            return ours > theirs + margin;
+        }
+        // One more than twice the uses, so that among unused entries the heavier one goes.
+        let value = |uses: u8, weight: u64| (2 * u128::from(uses) + 1) * u128::from(weight);
+        value(ours.saturating_sub(margin), entries.weight(other)) > value(theirs, entries.weight(one))
+    }
+
+    /// The least valuable of the next unused entries of main: a sampled GDSF (Cherkasova, 1998).
+    fn worst(&mut self, front: Slot, entries: &impl Entries) -> Slot {
+        let mut worst = front;
+        for _ in 1..SAMPLE {
+            self.queues.rotate(Queue::Main);
+            let Some(next) = self.queues.front(Queue::Main) else { break };
+            if next == worst || entries.uses(next) > 0 {
+                break;
+            }
+            if self.beats(worst, next, 0, entries) {
+                worst = next;
+            }
+        }
+        worst
+    }
+
     /// One step of main's clock: an unused entry, or none if the front one was given another turn.
     fn step_main(&mut self, entries: &impl Entries) -> Option<Slot> {
         let front = self.queues.front(Queue::Main)?;
         let uses = entries.uses(front);
         if uses == 0 {
-            return Some(front);
+            return Some(if self.weighted { self.worst(front, entries) } else { front });
         }
         self.sketch.add(entries.hash(front), 1);
         entries.set_uses(front, uses.min(MAX_USES) - 1);
@@ -188,3 +242,6 @@ impl Policy {
         if self.weighted { entries.weight(slot) } else { 1 }
     }
 }
+
+#[cfg(test)]
+mod tests;

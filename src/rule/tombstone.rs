@@ -26,10 +26,10 @@ pub enum Ordering {
     Global,
 }
 
-/// Whether a write whose source equals the present entry's replaces it.
+/// Whether a write whose source equals what is known of the key is news.
 ///
-/// Equal to the source of an *invalidation* the write loses under either choice, whichever of the two arrives
-/// first: so the outcome does not depend on the order of arrival.
+/// What is known is the present entry's source or, of an absent key, the one that it had when it was removed. An invalidation
+/// [at](crate::Cache::invalidate_at) some source is about the states below it, and stands in the way of none at it.
 ///
 /// ```
 /// use brindle::EqualSource;
@@ -41,7 +41,7 @@ pub enum EqualSource {
     /// The write is old news: the source of truth gives every state a source of its own.
     #[default]
     Refuse,
-    /// The write replaces the entry: several states may share one source, and the last to arrive stays.
+    /// The write takes effect: several states may share one source, and the last to arrive stays.
     Replace,
 }
 
@@ -86,19 +86,12 @@ impl Dead {
     }
 
     const fn new(version: Version, inclusive: bool) -> Self {
-        Self {
-            source: version.source(),
-            inclusive,
-            revision: version.revision(),
-        }
+        Self { source: version.source(), inclusive, revision: version.revision() }
     }
 
     /// The same as a floor: without the revision, which says nothing of other keys.
     pub(crate) const fn floor(self) -> Self {
-        Self {
-            revision: 0,
-            ..self
-        }
+        Self { revision: 0, ..self }
     }
 
     /// The version up to or below which the key is dead.
@@ -107,8 +100,9 @@ impl Dead {
     }
 
     /// Whether a write at `source` is news to the dead.
-    const fn admits(self, source: u64) -> bool {
-        source > self.source || (source == self.source && !self.inclusive)
+    fn admits(self, source: u64, equal: EqualSource) -> bool {
+        let may_equal = !self.inclusive || equal == EqualSource::Replace;
+        source > self.source || (source == self.source && may_equal)
     }
 }
 
@@ -143,30 +137,23 @@ pub(crate) const UNKNOWN: Version = Version::new(0, 0);
 /// Whether a write at `source` is newer than the present entry (`current`) or, if there is none, than what is
 /// `known`. Refusing, it tells the version that stands in the way; [`UNKNOWN`], or one that is too low, if that has
 /// been forgotten.
-pub(crate) fn admit_source(
-    current: Option<Version>,
-    known: Known,
-    source: u64,
-    equal: EqualSource,
-) -> Result<(), Version> {
+pub(crate) fn admit_source(current: Option<Version>, known: Known, source: u64, equal: EqualSource) -> Result<(), Version> {
     if let Some(current) = current {
         let replaces = source == current.source() && equal == EqualSource::Replace;
         return admit(replaces || source > current.source(), current);
     }
     match known {
         Known::Nothing => Ok(()),
-        // The dead do not ask what `equal` says: see `EqualSource`.
-        Known::Buried(dead) | Known::Floor(dead) => admit(dead.admits(source), dead.version()),
+        Known::Buried(dead) | Known::Floor(dead) => admit(dead.admits(source, equal), dead.version()),
         Known::Forgotten(least) => Err(least),
     }
 }
 
-/// Whether an invalidation at `source` kills the present entry (`current`): it does unless the entry is newer, and
-/// at equal sources the invalidation wins. Granted, the entry goes, if there is one, and the key is buried at
-/// `source`; refused, nothing changes, for the entry itself now stands for all that came before it.
+/// Whether an invalidation at `source` has anything to say of a key whose present entry is `current`: it kills what is older, and
+/// then the key is dead below `source`. An entry at `source` or above stands for all that came before it, and stays.
 pub(crate) fn admit_invalidation(current: Option<Version>, source: u64) -> Result<(), Version> {
     match current {
-        Some(newer) if newer.source() > source => Err(newer),
+        Some(newer) if newer.source() >= source => Err(newer),
         _ => Ok(()),
     }
 }
@@ -186,10 +173,7 @@ mod tests {
     fn a_newer_write_replaces_and_an_older_one_does_not() {
         for equal in EITHER {
             assert_eq!(admit_source(Some(AT_5), Known::Nothing, 6, equal), Ok(()));
-            assert_eq!(
-                admit_source(Some(AT_5), Known::Nothing, 4, equal),
-                Err(AT_5)
-            );
+            assert_eq!(admit_source(Some(AT_5), Known::Nothing, 4, equal), Err(AT_5));
         }
     }
 
@@ -203,12 +187,13 @@ mod tests {
     #[test]
     fn only_a_newer_write_raises_the_dead() {
         let dead = Dead::up_to(AT_5);
-        for equal in EITHER {
-            for known in [Known::Buried(dead), Known::Floor(dead)] {
+        for known in [Known::Buried(dead), Known::Floor(dead)] {
+            for equal in EITHER {
                 assert_eq!(admit_source(None, known, 4, equal), Err(AT_5));
-                assert_eq!(admit_source(None, known, 5, equal), Err(AT_5));
                 assert_eq!(admit_source(None, known, 6, equal), Ok(()));
             }
+            assert_eq!(admit_source(None, known, 5, EqualSource::Refuse), Err(AT_5));
+            assert_eq!(admit_source(None, known, 5, EqualSource::Replace), Ok(()));
         }
     }
 
@@ -232,14 +217,8 @@ mod tests {
 
     #[test]
     fn a_present_entry_speaks_for_itself() {
-        for known in [
-            Known::Buried(Dead::up_to(Version::new(8, 1))),
-            Known::Forgotten(UNKNOWN),
-        ] {
-            assert_eq!(
-                admit_source(Some(AT_5), known, 6, EqualSource::Refuse),
-                Ok(())
-            );
+        for known in [Known::Buried(Dead::up_to(Version::new(8, 1))), Known::Forgotten(UNKNOWN)] {
+            assert_eq!(admit_source(Some(AT_5), known, 6, EqualSource::Refuse), Ok(()));
         }
     }
 
@@ -248,22 +227,16 @@ mod tests {
         for source in [0, u64::MAX] {
             for least in [UNKNOWN, AT_5] {
                 let known = Known::Forgotten(least);
-                assert_eq!(
-                    admit_source(None, known, source, EqualSource::Replace),
-                    Err(least)
-                );
+                assert_eq!(admit_source(None, known, source, EqualSource::Replace), Err(least));
             }
-            assert_eq!(
-                admit_source(None, Known::Nothing, source, EqualSource::Refuse),
-                Ok(())
-            );
+            assert_eq!(admit_source(None, Known::Nothing, source, EqualSource::Refuse), Ok(()));
         }
     }
 
     #[test]
-    fn an_invalidation_wins_at_its_own_source() {
+    fn an_invalidation_kills_what_is_below_it() {
         assert_eq!(admit_invalidation(Some(AT_5), 4), Err(AT_5));
-        assert_eq!(admit_invalidation(Some(AT_5), 5), Ok(()));
+        assert_eq!(admit_invalidation(Some(AT_5), 5), Err(AT_5));
         assert_eq!(admit_invalidation(Some(AT_5), 6), Ok(()));
         assert_eq!(admit_invalidation(None, 0), Ok(()));
     }

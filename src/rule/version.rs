@@ -9,6 +9,9 @@ use std::fmt;
 /// eviction or [`clear`](crate::Cache::clear). So no two states of a key ever have the same version, and a
 /// [`compare_and_swap`](crate::Cache::compare_and_swap) cannot mistake a later state for the one that it read.
 ///
+/// A write that says nothing of its source keeps the highest source that is known of the key, so versions of a key only rise, as long as
+/// it is known: under [`Ordering::PerKey`](crate::Ordering::PerKey) an absent key's source is forgotten with its tombstone.
+///
 /// ```
 /// let cache = brindle::Cache::new(100);
 /// let first = cache.insert("k", 1);

@@ -18,14 +18,24 @@ const ASYMMETRIC: u8 = 2;
 static SCHEME: AtomicU8 = AtomicU8::new(UNKNOWN);
 
 /// The reader's half. A thread that has not yet passed [`prepare`] pays a full fence, which pairs with either heavy half.
-#[inline(always)]
 pub(crate) fn light_barrier() {
-    // Relaxed: the scheme is settled before any thread takes a place (`prepare`), and stays.
-    if SCHEME.load(Ordering::Relaxed) == ASYMMETRIC {
-        compiler_fence(Ordering::SeqCst);
+    if is_asymmetric() {
+        light_asymmetric_barrier();
     } else {
         fence(Ordering::SeqCst);
     }
+}
+
+/// The reader's half, for who knows that the scheme is asymmetric: only the compiler must keep the order.
+#[inline(always)]
+pub(crate) fn light_asymmetric_barrier() {
+    compiler_fence(Ordering::SeqCst);
+}
+
+/// Is the light half free in this process?
+pub(crate) fn is_asymmetric() -> bool {
+    // Relaxed: the scheme is settled before any thread takes a place (`prepare`), and stays.
+    SCHEME.load(Ordering::Relaxed) == ASYMMETRIC
 }
 
 /// The reclaimer's half: when it returns, every announcement that preceded a reader's check in program order is visible here, or

@@ -4,13 +4,13 @@
 mod barrier;
 mod thread;
 
+pub(crate) use std::sync::atomic::AtomicBool;
 pub(crate) use std::sync::atomic::AtomicPtr;
 pub(crate) use std::sync::atomic::AtomicU8;
 pub(crate) use std::sync::atomic::AtomicU16;
 pub(crate) use std::sync::atomic::AtomicU32;
 pub(crate) use std::sync::atomic::AtomicU64;
 pub(crate) use std::sync::atomic::AtomicUsize;
-pub(crate) use std::sync::atomic::AtomicBool;
 pub(crate) use std::sync::atomic::Ordering;
 pub(crate) use std::sync::atomic::fence;
 
@@ -18,5 +18,7 @@ pub(crate) use parking_lot::Mutex;
 pub(crate) use parking_lot::MutexGuard;
 
 pub(crate) use self::barrier::heavy_barrier;
+pub(crate) use self::barrier::light_asymmetric_barrier;
 pub(crate) use self::barrier::light_barrier;
 pub(crate) use self::thread::Place;
+pub(crate) use self::thread::Recent;

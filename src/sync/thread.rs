@@ -26,7 +26,6 @@ impl Place {
     }
 
     /// The calling thread's place; `None` when the thread is being torn down or too many threads live.
-    #[inline(always)]
     pub(crate) fn of_this_thread() -> Option<Place> {
         let place = PLACE.get();
         if place.segment < Self::SEGMENTS as u32 { Some(place) } else { Self::take(place) }
@@ -60,7 +59,33 @@ impl Place {
 const UNTAKEN: Place = Place { segment: u32::MAX, offset: 0 };
 const GONE: Place = Place { segment: u32::MAX, offset: 1 };
 
+/// What a thread found last, to be found again without a search: something of the owner with this number, at this address. Only its
+/// thread reads it, and only for an owner that is alive; numbers are never used twice.
+#[derive(Clone, Copy)]
+pub(crate) struct Recent {
+    pub(crate) owner: u64,
+    pub(crate) address: *const (),
+}
+
+impl Recent {
+    const NOTHING: Recent = Recent { owner: 0, address: std::ptr::null() };
+
+    #[inline(always)]
+    pub(crate) fn get() -> Recent {
+        RECENT.get()
+    }
+
+    /// Remembers it until the thread gives its place back. Does nothing where the light barrier is a fence: the short way, which leaves
+    /// it out, is found only by what is remembered here.
+    pub(crate) fn remember(self) {
+        if barrier::is_asymmetric() && PLACE.get().segment < Place::SEGMENTS as u32 {
+            RECENT.set(self);
+        }
+    }
+}
+
 thread_local! {
+    static RECENT: Cell<Recent> = const { Cell::new(Recent::NOTHING) };
     static PLACE: Cell<Place> = const { Cell::new(UNTAKEN) };
     static RETURN: Return = const { Return { number: Cell::new(None) } };
 }
@@ -73,6 +98,7 @@ struct Return {
 impl Drop for Return {
     fn drop(&mut self) {
         PLACE.set(GONE);
+        RECENT.set(Recent::NOTHING);
         if let Some(number) = self.number.take() {
             NUMBERS.lock().give_back(number);
         }

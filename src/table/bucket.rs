@@ -111,12 +111,6 @@ impl Tags {
     pub(super) fn passed(self) -> u8 {
         (self.high >> OVERFLOW_SHIFT) as u8
     }
-
-    #[inline(always)]
-    pub(super) fn tag(self, at: usize) -> u8 {
-        let half = if at < 8 { self.low } else { self.high };
-        (half >> (at % 8 * 8)) as u8
-    }
 }
 
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
@@ -165,7 +159,7 @@ mod tests {
         for at in 0..WIDTH {
             assert_eq!(bucket.tags().free().count_ones() as usize, WIDTH - at);
             bucket.occupy(at, 7, at as u32);
-            assert_eq!((bucket.tags().tag(at), bucket.slot(at)), (7, at as u32));
+            assert_eq!((bucket.tags().matching(7) >> at & 1, bucket.slot(at)), (1, at as u32));
         }
         bucket.pass();
         assert_eq!(bucket.tags().matching(7), OCCUPIABLE);

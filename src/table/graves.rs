@@ -40,12 +40,7 @@ pub(crate) struct Graves {
 
 impl Graves {
     /// Room for `capacity` tombstones of `ttl` nanoseconds. Allocates nothing until the first burial.
-    pub(crate) fn new(
-        capacity: usize,
-        ttl: u64,
-        ordering: Ordering,
-        when_forgotten: WhenForgotten,
-    ) -> Self {
+    pub(crate) fn new(capacity: usize, ttl: u64, ordering: Ordering, when_forgotten: WhenForgotten) -> Self {
         Self {
             yard: Yard::new(),
             // A place must be a `u32` and not `NONE`.
@@ -80,11 +75,7 @@ impl Graves {
     /// Drops tombstones that are old enough, at most `limit`. O(limit).
     pub(crate) fn sweep(&mut self, now: u64, limit: usize) {
         for _ in 0..limit {
-            let Some(old) = self
-                .yard
-                .oldest()
-                .filter(|oldest| self.is_old(oldest.buried, now))
-            else {
+            let Some(old) = self.yard.oldest().filter(|oldest| self.is_old(oldest.buried, now)) else {
                 return;
             };
             let (dead, buried) = (old.dead, old.buried);
@@ -94,7 +85,16 @@ impl Graves {
     }
 
     /// What is known of the key of `hash`, given that it is absent. O(1).
+    #[inline(always)]
     pub(crate) fn known(&self, hash: u64, now: u64) -> Known {
+        if self.yard.len == 0 && self.floor.is_none() && self.forgetful_until == 0 {
+            return Known::Nothing; // The common case: a cache without source versions.
+        }
+        self.known_dead(hash, now)
+    }
+
+    #[inline(never)]
+    fn known_dead(&self, hash: u64, now: u64) -> Known {
         let buried = self.yard.get(hash);
         if self.when_forgotten == WhenForgotten::Refuse && self.is_forgetful(now) {
             return Known::Forgotten(buried.map_or(UNKNOWN, Dead::version));
@@ -182,19 +182,11 @@ struct Grave {
 
 impl Yard {
     const fn new() -> Self {
-        Self {
-            graves: Vec::new(),
-            places: HashTable::new(),
-            len: 0,
-            free: NONE,
-            oldest: NONE,
-            youngest: NONE,
-        }
+        Self { graves: Vec::new(), places: HashTable::new(), len: 0, free: NONE, oldest: NONE, youngest: NONE }
     }
 
     fn get(&self, hash: u64) -> Option<Dead> {
-        self.find(hash)
-            .map(|place| self.graves[place as usize].dead)
+        self.find(hash).map(|place| self.graves[place as usize].dead)
     }
 
     fn oldest(&self) -> Option<&Grave> {
@@ -203,18 +195,10 @@ impl Yard {
 
     /// Adds a grave for a hash that has none.
     fn add(&mut self, hash: u64, dead: Dead, now: u64) {
-        let place = self.allot(Grave {
-            hash,
-            dead,
-            buried: now,
-            older: NONE,
-            younger: NONE,
-        });
+        let place = self.allot(Grave { hash, dead, buried: now, older: NONE, younger: NONE });
         self.append(place);
         let graves = &self.graves;
-        self.places.insert_unique(spread(hash), place, |&place| {
-            spread(graves[place as usize].hash)
-        });
+        self.places.insert_unique(spread(hash), place, |&place| spread(graves[place as usize].hash));
         self.len += 1;
     }
 
@@ -235,10 +219,7 @@ impl Yard {
         let grave = *self.oldest()?;
         let place = self.oldest;
         self.unlink(place);
-        if let Ok(entry) = self
-            .places
-            .find_entry(spread(grave.hash), |&other| other == place)
-        {
+        if let Ok(entry) = self.places.find_entry(spread(grave.hash), |&other| other == place) {
             entry.remove();
         }
         self.graves[place as usize].younger = std::mem::replace(&mut self.free, place);

@@ -27,8 +27,15 @@ pub(super) fn tag(hash: u64) -> u8 {
 
 /// The bits that choose the home bucket: independent of those of the tag and the stripe.
 #[inline(always)]
-pub(super) fn ordinal(hash: u64) -> u32 {
+pub(crate) fn ordinal(hash: u64) -> u32 {
     (hash >> 16) as u32
+}
+
+/// The home bucket among `buckets`: multiplication instead of a remainder, so their number may be any; monotone, so that a scan can go
+/// by ordinals. Below `buckets`, if there are any.
+#[inline(always)]
+pub(super) fn home(ordinal: u32, buckets: usize) -> usize {
+    ((u64::from(ordinal) * buckets as u64) >> 32) as usize
 }
 
 impl Index {
@@ -47,7 +54,12 @@ impl Index {
 
     /// Entries it may hold before it is too full.
     pub(super) fn room(&self) -> usize {
-        self.buckets.len() * LOAD
+        Self::room_of(self.buckets.len())
+    }
+
+    /// Entries that so many buckets may hold before they are too full.
+    pub(super) fn room_of(buckets: usize) -> usize {
+        buckets * LOAD
     }
 
     #[inline(always)]
@@ -57,8 +69,11 @@ impl Index {
 
     #[inline(always)]
     pub(super) fn home(&self, ordinal: u32) -> usize {
-        // Multiplication instead of a remainder, so the array may have any length; monotone, so that a scan can go by ordinals.
-        ((u64::from(ordinal) * self.buckets.len() as u64) >> 32) as usize
+        home(ordinal, self.buckets.len())
+    }
+
+    pub(super) fn as_ptr(&self) -> *const Bucket {
+        self.buckets.as_ptr()
     }
 
     #[inline(always)]
@@ -66,28 +81,26 @@ impl Index {
         if bucket + 1 == self.buckets.len() { 0 } else { bucket + 1 }
     }
 
-    /// The buckets in which an entry with this hash can lie, in order.
-    fn path(&self, hash: u64) -> impl Iterator<Item = usize> {
-        let mut next = Some(self.home(ordinal(hash)));
-        (0..self.buckets.len()).map_while(move |_| {
-            let bucket = next?;
-            next = (self.buckets[bucket].tags().passed() > 0).then(|| self.next(bucket));
-            Some(bucket)
-        })
-    }
-
     /// The entry with this hash whose slot `is` accepts. Under the stripe's lock.
+    #[inline(always)]
     pub(super) fn find(&self, hash: u64, mut is: impl FnMut(u32) -> bool) -> Option<Spot> {
-        for bucket in self.path(hash) {
-            let mut matches = self.buckets[bucket].tags().matching(tag(hash));
+        let mut bucket = self.home(ordinal(hash));
+        for _ in 0..self.buckets.len() {
+            let line = &self.buckets[bucket];
+            let tags = line.tags();
+            let mut matches = tags.matching(tag(hash));
             while matches != 0 {
                 let at = matches.trailing_zeros() as usize;
-                let slot = self.buckets[bucket].slot(at);
+                let slot = line.slot(at);
                 if is(slot) {
                     return Some(Spot { bucket, at, slot });
                 }
                 matches &= matches - 1;
             }
+            if tags.passed() == 0 {
+                return None;
+            }
+            bucket = self.next(bucket);
         }
         None
     }
@@ -106,6 +119,7 @@ impl Index {
     }
 
     /// Puts another slot in an entry's place: one store, so that readers see the one or the other. Under the stripe's lock.
+    #[inline(always)]
     pub(super) fn swap(&self, spot: Spot, slot: u32) {
         self.buckets[spot.bucket].swap(spot.at, slot);
     }
@@ -120,11 +134,11 @@ impl Index {
         }
     }
 
-    /// Every slot in bucket `bucket`. Under the stripe's lock.
-    pub(super) fn slots(&self, bucket: usize) -> impl Iterator<Item = u32> {
+    /// Every entry in bucket `bucket`. Under the stripe's lock.
+    pub(super) fn spots(&self, bucket: usize) -> impl Iterator<Item = Spot> {
         let line = &self.buckets[bucket];
         let occupied = !line.tags().free();
-        (0..WIDTH).filter(move |at| occupied >> at & 1 == 1).map(move |at| line.slot(at))
+        (0..WIDTH).filter(move |at| occupied >> at & 1 == 1).map(move |at| Spot { bucket, at, slot: line.slot(at) })
     }
 
     /// Empties every bucket. Under the stripe's lock.

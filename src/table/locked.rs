@@ -44,6 +44,7 @@ pub(crate) struct Locked<'a, K, V> {
 
 impl<K, V> Stripe<K, V> {
     /// Waits for the lock; held for one transition, so never for long.
+    #[inline(always)]
     pub(crate) fn lock(&self) -> Locked<'_, K, V> {
         let state = self.writers.state.lock();
         Locked { stripe: self, state, before: self.weight() }
@@ -57,77 +58,90 @@ impl<K, V> Stripe<K, V> {
 }
 
 /// A resident entry, for as long as the lock is held.
-#[derive(Clone, Copy)]
-pub(crate) struct Resident {
+pub(crate) struct Resident<'a, K, V> {
     pub(super) spot: Spot,
+    pub(super) node: &'a Node<K, V>,
     pub(crate) version: Version,
 }
+
+impl<K, V> Clone for Resident<'_, K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K, V> Copy for Resident<'_, K, V> {}
 
 impl<'a, K, V> Locked<'a, K, V> {
     /// What must be done once the lock is given back.
     #[must_use = "what left the table waits for its effects"]
+    #[inline(always)]
     pub(crate) fn effects(&mut self) -> Effects {
         let grew = std::mem::take(&mut self.state.grew);
         let state = &*self.state;
-        Effects {
-            reclaim: grew || state.retired.len() >= state.reclaim_at,
-            tell: !state.notices.is_empty() && !state.telling,
-        }
+        Effects { reclaim: grew || state.retired.len() >= state.reclaim_at, tell: !state.notices.is_empty() && !state.telling }
     }
 
+    #[inline(always)]
     pub(super) fn index(&self) -> &'a Index {
         // SAFETY: only the lock's holder replaces the index, so the current one is alive; an outgrown one outlives `'a` too, as
         // reclaiming takes the lock.
         unsafe { &*self.stripe.index.load(Ordering::Acquire) }
     }
 
-    /// Weight that came in and that left, on balance, since the lock was taken.
-    pub(crate) fn change(&self) -> (u64, u64) {
-        let after = self.stripe.weight();
-        (after.saturating_sub(self.before), self.before.saturating_sub(after))
+    /// The stripe's weight when the lock was taken.
+    #[inline(always)]
+    pub(crate) fn weight_before(&self) -> u64 {
+        self.before
     }
 
     /// The stripe's weight now.
+    #[inline(always)]
     pub(crate) fn stripe_weight(&self) -> u64 {
         self.stripe.weight()
     }
 
     /// The node of a slot that the table or the policy has.
+    #[inline(always)]
     pub(super) fn node(&self, slot: u32) -> &'a Node<K, V> {
         // SAFETY: handed out, and the lock is held.
         unsafe { self.stripe.slab.node(slot) }
     }
 
     /// The entry of `key`, if it has not expired; an expired one is taken out on the way.
-    pub(crate) fn find<Q>(&mut self, hash: u64, key: &Q, now: u64) -> Option<Resident>
+    #[inline(always)]
+    pub(crate) fn find<Q>(&mut self, hash: u64, key: &Q, now: u64) -> Option<Resident<'a, K, V>>
     where
         Q: Equivalent<K> + ?Sized,
     {
         // SAFETY: linked nodes are occupied, and the lock keeps them so.
         let is = |slot| key.equivalent(unsafe { &self.node(slot).pair().0 });
         let spot = self.index().find(hash, is)?;
-        let resident = Resident { spot, version: self.version(spot.slot) };
-        if deadline::is_due(self.deadline(spot.slot), now) {
+        let resident = self.resident_at(spot);
+        if resident.node.has(TIMED) && deadline::is_due(self.deadline(spot.slot), now) {
             self.take_out(resident, Cause::Expired, now);
             return None;
         }
         Some(resident)
     }
 
-    pub(super) fn version(&self, slot: u32) -> Version {
+    #[inline(always)]
+    fn resident_at(&self, spot: Spot) -> Resident<'a, K, V> {
+        let node = self.node(spot.slot);
         // SAFETY: the lock is held.
-        unsafe { self.stripe.version_of(slot, self.node(slot)) }
+        Resident { spot, node, version: unsafe { self.stripe.version_of(spot.slot, node) } }
     }
 
+    #[inline(always)]
     pub(super) fn deadline(&self, slot: u32) -> u64 {
         if !self.node(slot).has(TIMED) {
             return deadline::NEVER;
         }
         // SAFETY: the lock is held.
-        let deadlines = unsafe { self.stripe.slab.deadlines(slot) };
-        deadlines.due.load(Ordering::Relaxed).min(deadlines.idle.load(Ordering::Relaxed))
+        unsafe { self.stripe.slab.deadlines(slot) }.soonest()
     }
 
+    #[inline(always)]
     pub(super) fn weight(&self, slot: u32) -> u64 {
         if !self.state.config.weighted {
             return 1;
@@ -137,53 +151,49 @@ impl<'a, K, V> Locked<'a, K, V> {
     }
 
     /// Announces a resident entry in `reading`, so that it may be read after the lock is gone and the entry out of the table.
-    pub(crate) fn hold<'r>(&self, resident: Resident, reading: &'r Reading<'_>) -> &'r (K, V)
+    pub(crate) fn hold<'r>(&self, resident: Resident<'a, K, V>, reading: &'r Reading<'_>) -> &'r (K, V)
     where
         'a: 'r,
     {
-        let node = self.node(resident.spot.slot);
+        let node = resident.node;
         reading.leave_table(node.address());
         // SAFETY: it was linked when it was announced, as the lock is held: whoever reclaims it does so later and sees the word.
         unsafe { node.pair() }
     }
 
     /// Keeps a resident entry for a guard.
-    pub(crate) fn pin(&self, resident: Resident) -> Pin<K, V> {
-        let slot = resident.spot.slot;
+    pub(crate) fn pin(&self, resident: Resident<'a, K, V>) -> Pin<K, V> {
         // SAFETY: in the table, and the lock is held.
-        unsafe { self.stripe.pin(slot, self.node(slot)) }
+        unsafe { self.stripe.pin(resident.spot.slot, resident.node) }
     }
 
     /// Takes an entry out of the table for `cause`.
-    pub(crate) fn take_out(&mut self, resident: Resident, cause: Cause, now: u64) {
-        let slot = resident.spot.slot;
-        let node = self.node(slot);
-        let (hash, weight) = (node.hash(), self.weight(slot));
-        self.index().unlink(hash, resident.spot);
+    pub(crate) fn take_out(&mut self, resident: Resident<'a, K, V>, cause: Cause, now: u64) {
+        let Resident { spot, node, .. } = resident;
+        self.index().unlink(node.hash(), spot);
         if !node.has(UNEVICTABLE) {
-            self.state.policy.remove(slot, weight);
+            let weight = self.weight(spot.slot);
+            self.state.policy.remove(spot.slot, weight);
         }
-        self.forget(slot, cause, weight, now);
+        self.forget(resident, cause, now);
     }
 
     /// What becomes of every entry that is out of the index and the policy: it is counted, remembered, told of and retired.
-    fn forget(&mut self, slot: u32, cause: Cause, weight: u64, now: u64) {
-        let node = self.node(slot);
+    fn forget(&mut self, resident: Resident<'a, K, V>, cause: Cause, now: u64) {
+        let Resident { spot, node, version } = resident;
         if node.has(TIMED) {
-            self.state.wheel.cancel(slot);
+            self.state.wheel.cancel(spot.slot);
         }
-        self.remember(slot, cause, now);
-        self.resize(-1, (0, weight));
-        self.retire(slot, cause);
+        self.remember(node, version, cause, now);
+        self.resize(-1, (0, self.weight(spot.slot)));
+        self.retire(spot.slot, node, cause);
     }
 
     /// A tombstone for a key whose source version is known.
-    pub(super) fn remember(&mut self, slot: u32, cause: Cause, now: u64) {
-        let node = self.node(slot);
+    pub(super) fn remember(&mut self, node: &Node<K, V>, version: Version, cause: Cause, now: u64) {
         if !node.has(SOURCED) {
             return;
         }
-        let version = self.version(slot);
         let dead = match cause {
             // The source's newest word may well be this version still: it may come back. What replaced it without a word from the
             // source may not.
@@ -194,8 +204,8 @@ impl<'a, K, V> Locked<'a, K, V> {
     }
 
     /// One node leaves for `cause`: counted, told of, and its slot back when no reader is at it.
-    pub(super) fn retire(&mut self, slot: u32, cause: Cause) {
-        let node = self.node(slot);
+    #[inline(always)]
+    pub(super) fn retire(&mut self, slot: u32, node: &Node<K, V>, cause: Cause) {
         if self.state.config.told {
             // The notice is a pin: the value lives until the listener has heard of it.
             // SAFETY: the lock is held, and the node not yet retired.
@@ -208,6 +218,7 @@ impl<'a, K, V> Locked<'a, K, V> {
     }
 
     /// The mirrors that are read without the lock.
+    #[inline(always)]
     pub(super) fn resize(&mut self, entries: isize, (more, less): (u64, u64)) {
         let writers = &self.stripe.writers;
         // Relaxed, load and store: only the lock's holder writes them.
@@ -219,16 +230,33 @@ impl<'a, K, V> Locked<'a, K, V> {
     }
 
     /// Drops some entries whose time is up, and some tombstones that are too old to matter.
+    #[inline(always)]
     pub(crate) fn sweep(&mut self, now: u64) {
         if !self.state.graves.is_empty() {
             self.state.graves.sweep(now, SWEPT);
         }
-        if self.state.wheel.next_due() > now {
-            return;
+        if self.state.wheel.next_due() <= now {
+            self.expire_some(now);
         }
+    }
+
+    #[cold]
+    fn expire_some(&mut self, now: u64) {
         let mut due = Vec::new();
         self.state.wheel.advance(now, SWEPT, &mut due);
         due.into_iter().for_each(|slot| self.expire(slot, now));
+    }
+
+    /// A read has brought the deadline of `key` forward.
+    pub(crate) fn reschedule<Q>(&mut self, hash: u64, key: &Q, now: u64)
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        if let Some(resident) = self.find(hash, key, now).filter(|resident| resident.node.has(TIMED)) {
+            let slot = resident.spot.slot;
+            let deadline = self.deadline(slot);
+            self.state.wheel.schedule(slot, deadline);
+        }
     }
 
     /// The wheel says that `slot` is due; reads may have moved its deadline since.
@@ -242,9 +270,9 @@ impl<'a, K, V> Locked<'a, K, V> {
     }
 
     /// The resident entry in a slot that is in the table.
-    fn resident(&self, slot: u32) -> Resident {
+    fn resident(&self, slot: u32) -> Resident<'a, K, V> {
         let spot = self.index().find(self.node(slot).hash(), |other| other == slot);
-        Resident { spot: spot.expect("the table has what wheel and policy have"), version: self.version(slot) }
+        self.resident_at(spot.expect("the table has what wheel and policy have"))
     }
 
     /// May this stripe make room: has it more than the entry that just came?
@@ -256,9 +284,9 @@ impl<'a, K, V> Locked<'a, K, V> {
     pub(crate) fn evict(&mut self, arm: Arm, now: u64) -> bool {
         let entries = Slots { slab: &self.stripe.slab, weighted: self.state.config.weighted };
         let Some(slot) = self.state.policy.evict(arm, &entries) else { return false };
-        let (resident, weight) = (self.resident(slot), self.weight(slot));
-        self.index().unlink(self.node(slot).hash(), resident.spot);
-        self.forget(slot, Cause::Evicted, weight, now);
+        let resident = self.resident(slot);
+        self.index().unlink(resident.node.hash(), resident.spot);
+        self.forget(resident, Cause::Evicted, now);
         true
     }
 
@@ -266,26 +294,27 @@ impl<'a, K, V> Locked<'a, K, V> {
     pub(crate) fn clear(&mut self, now: u64) {
         let index = self.index();
         // Emptied at once for readers that come from here on, then told one by one.
-        let slots: Vec<u32> = (0..index.len()).flat_map(|bucket| index.slots(bucket)).collect();
+        let spots: Vec<Spot> = (0..index.len()).flat_map(|bucket| index.spots(bucket)).collect();
         index.wipe();
         self.state.policy.clear();
-        for slot in slots {
-            self.forget(slot, Cause::Cleared, self.weight(slot), now);
+        for spot in spots {
+            self.forget(self.resident_at(spot), Cause::Cleared, now);
         }
     }
 
     /// Shows the live entries whose ordinals lie in the next part of the stripe; gives back where to go on. Ordinals do not move when
     /// the index grows, so a scan in steps sees every entry that stays throughout, once.
-    pub(crate) fn scan(&self, from: u64, now: u64, mut see: impl FnMut(Resident)) -> Option<u64> {
+    pub(crate) fn scan(&self, from: u64, now: u64, mut see: impl FnMut(Resident<'a, K, V>)) -> Option<u64> {
         let index = self.index();
         let until = (from + ((SCANNED << 32) / index.len() as u64).max(1)).min(1 << 32);
         let (first, last) = (index.home(from as u32), index.home((until - 1) as u32));
         let mut bucket = first;
         for step in 0..index.len() {
-            for slot in index.slots(bucket) {
-                let at = u64::from(ordinal(self.node(slot).hash()));
-                if (from..until).contains(&at) && !deadline::is_due(self.deadline(slot), now) {
-                    see(self.resident(slot));
+            for spot in index.spots(bucket) {
+                let resident = self.resident_at(spot);
+                let at = u64::from(ordinal(resident.node.hash()));
+                if (from..until).contains(&at) && !deadline::is_due(self.deadline(spot.slot), now) {
+                    see(resident);
                 }
             }
             if first + step >= last && index.bucket(bucket).tags().passed() == 0 {
@@ -296,16 +325,9 @@ impl<'a, K, V> Locked<'a, K, V> {
         (until < 1 << 32).then_some(until)
     }
 
-    /// The pair of a resident entry.
-    pub(crate) fn pair(&self, resident: Resident) -> &(K, V) {
-        // SAFETY: in the table, and the lock is held for as long as the answer is borrowed.
-        unsafe { self.node(resident.spot.slot).pair() }
-    }
-
-    /// The stripe's policy expects this many entries from now on.
-    pub(crate) fn expect(&mut self, entries: usize) {
-        self.state.config.expected = Some(entries);
-        self.state.policy.reserve(entries);
+    /// This many entries are expected from now on.
+    pub(crate) fn expect(&mut self, entries: Option<usize>) {
+        self.state.config.expected = entries;
     }
 
     pub(crate) fn counts(&self) -> Counts {
@@ -317,14 +339,14 @@ impl<'a, K, V> Locked<'a, K, V> {
         (self.state.graves.len(), self.state.graves.lost_early())
     }
 
-    /// Ends every state of `key` at or below a source version; false if a newer one is there.
+    /// Ends every state of `key` below a source version; false if one at or above it is there.
     pub(crate) fn invalidate_at<Q>(&mut self, hash: u64, key: &Q, source: u64, now: u64) -> bool
     where
         Q: Equivalent<K> + ?Sized,
     {
         let current = self.find(hash, key, now);
-        if admit_invalidation(current.map(|resident| resident.version), source).is_err() {
-            self.state.counts.refused_stale += 1;
+        if let Err(newer) = admit_invalidation(current.map(|resident| resident.version), source) {
+            self.state.counts.refused_stale += u64::from(newer.source() > source);
             return false;
         }
         if let Some(resident) = current {
@@ -332,7 +354,7 @@ impl<'a, K, V> Locked<'a, K, V> {
         }
         self.state.revision += 1;
         let version = Version::new(source, self.state.revision);
-        self.state.graves.bury(hash & HASH_MASK, Dead::up_to(version), now);
+        self.state.graves.bury(hash & HASH_MASK, Dead::below(version), now);
         true
     }
 
@@ -352,6 +374,7 @@ struct Slots<'a, K, V> {
 }
 
 impl<K, V> Slots<'_, K, V> {
+    #[inline(always)]
     fn node(&self, slot: u32) -> &Node<K, V> {
         // SAFETY: the policy has only slots that are in the table, and is asked under the lock.
         unsafe { self.slab.node(slot) }
@@ -371,6 +394,7 @@ impl<K, V> Entries for Slots<'_, K, V> {
         ordinal(self.node(slot).hash())
     }
 
+    #[inline(always)]
     fn weight(&self, slot: u32) -> u64 {
         // SAFETY: as in `node`.
         if self.weighted { unsafe { self.slab.weight(slot) } } else { 1 }

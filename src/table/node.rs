@@ -31,6 +31,7 @@ pub(crate) const CLAIMED: u8 = 1 << 7;
 /// Was written while its key's history had been forgotten, so its source may lie below what the key once had.
 pub(crate) const UNSURE: u8 = 1 << 6;
 
+/// All zeros is a vacant node: `Chunk::new` relies on it.
 pub(crate) struct Node<K, V> {
     revision: AtomicU64,
     hash_low: AtomicU32,
@@ -46,17 +47,6 @@ unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Node<K, V> {}
 unsafe impl<K: Send, V: Send> Send for Node<K, V> {}
 
 impl<K, V> Node<K, V> {
-    pub(super) const fn vacant() -> Self {
-        Node {
-            revision: AtomicU64::new(0),
-            hash_low: AtomicU32::new(0),
-            hash_high: AtomicU16::new(0),
-            uses: AtomicU8::new(0),
-            flags: AtomicU8::new(0),
-            pair: UnsafeCell::new(MaybeUninit::uninit()),
-        }
-    }
-
     /// What readers announce to keep the node.
     #[inline(always)]
     pub(super) fn address(&self) -> usize {

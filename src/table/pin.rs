@@ -10,7 +10,7 @@ use crate::sync::Ordering;
 use super::node::Node;
 use super::reclaim::resume;
 use super::stripe::Stripe;
-use super::table::Table;
+use super::stripes::Table;
 
 /// More holds on one entry than memory has room for guards: they were leaked, and the count must not wrap.
 const TOO_MANY: u32 = u32::MAX / 2;

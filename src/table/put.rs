@@ -2,7 +2,7 @@
 
 use crate::event::Cause;
 use crate::event::Moment;
-use crate::event::Write;
+use crate::event::Terms;
 use crate::rule::tombstone::EqualSource;
 use crate::rule::tombstone::Known;
 use crate::rule::tombstone::admit_source;
@@ -17,14 +17,16 @@ use super::locked::Locked;
 use super::locked::Resident;
 use super::node::CLAIMED;
 use super::node::HASH_MASK;
+use super::node::Node;
 use super::node::SOURCED;
 use super::node::TIMED;
 use super::node::UNEVICTABLE;
 use super::node::UNSURE;
 use super::pin::Pin;
 use super::reclaim::Outgrown;
+use super::slab::Slab;
 
-/// Why a write was refused. The write itself goes back to the caller beside it.
+/// Why a write was refused. The pair stays with the caller.
 pub(crate) enum Refusal<K, V> {
     /// The condition does not hold; the entry that is there.
     Conflict(Option<Pin<K, V>>),
@@ -36,80 +38,81 @@ pub(crate) enum Refusal<K, V> {
     Changed,
 }
 
-/// A write that did not happen.
-pub(crate) type Refused<K, V> = (Refusal<K, V>, Write<K, V>);
-
 /// What a write did.
 pub(crate) struct Put {
     pub(crate) version: Version,
-    pub(crate) weight: u64,
     /// The key had no entry before, so the write stands for a miss.
     pub(crate) fresh: bool,
 }
 
-/// A node ready to be published.
-struct Draft {
-    hash: u64,
-    version: Version,
+/// Leave to write, for as long as the lock is held: what is there now, and what the new node will have of it.
+pub(crate) struct Permit<'a, K, V> {
+    current: Option<Resident<'a, K, V>>,
+    source: u64,
     flags: u8,
-    weight: u64,
-    due: u64,
-    idle: u64,
+    /// Why the value cannot stay.
+    stillborn: Option<Cause>,
 }
 
-impl<K: Eq, V> Locked<'_, K, V> {
-    /// Writes, or says why not and gives the write back.
-    pub(crate) fn put(&mut self, write: Write<K, V>, moment: Moment) -> Result<Put, Refused<K, V>> {
-        let current = self.find(write.hash, &write.key, moment.now);
-        let known = self.state.graves.known(write.hash & HASH_MASK, moment.now);
-        if let Err(refusal) = self.check(&write, current, known, moment) {
-            return Err((refusal, write));
-        }
+/// A filled node that nobody sees yet.
+struct Fresh<'a, K, V> {
+    slot: u32,
+    node: &'a Node<K, V>,
+    version: Version,
+}
+
+impl<'a, K: Eq, V> Locked<'a, K, V> {
+    /// May a pair be written on these terms? Changes nothing, but that an expired entry of the key goes.
+    #[inline(always)]
+    pub(crate) fn admit(&mut self, terms: &Terms, key: &K, moment: Moment) -> Result<Permit<'a, K, V>, Refusal<K, V>> {
+        let current = self.find(terms.hash, key, moment.now);
+        let known = self.state.graves.known(terms.hash & HASH_MASK, moment.now);
+        self.check(terms, current, known, moment)?;
+        Ok(self.permit(terms, current, known, moment))
+    }
+
+    /// Writes. Cannot fail any more.
+    #[inline(always)]
+    pub(crate) fn write(&mut self, terms: &Terms, permit: Permit<'a, K, V>, pair: (K, V), now: u64) -> Put {
         self.state.revision += 1;
-        let draft = self.draft(&write, current, known);
-        let version = draft.version;
-        let dead_on_arrival = if write.weight > moment.capacity {
-            Some(Cause::Evicted)
-        } else {
-            deadline::is_due(write.due.min(write.idle), moment.now).then_some(Cause::Expired)
-        };
-        let weight = write.weight;
-        let slot = self.fill(draft, (write.key, write.value));
-        match (dead_on_arrival, current) {
-            (None, Some(old)) => self.replace(old, slot),
-            (None, None) => self.link(slot),
-            (Some(cause), old) => self.stillborn(old, slot, cause, moment.now),
-        }
         self.state.counts.inserts += 1;
-        Ok(Put { version, weight, fresh: current.is_none() })
+        let version = Version::new(permit.source, self.state.revision);
+        let fresh = self.fill(terms, &permit, version, pair);
+        match (permit.stillborn, permit.current) {
+            (None, Some(old)) => self.replace(old, fresh, terms),
+            (None, None) => self.link(fresh, terms),
+            (Some(cause), old) => self.stillborn(old, fresh, cause, now),
+        }
+        Put { version, fresh: permit.current.is_none() }
     }
 
     /// Everything that may refuse the write.
+    #[inline(always)]
     fn check(
         &mut self,
-        write: &Write<K, V>,
-        current: Option<Resident>,
+        terms: &Terms,
+        current: Option<Resident<'a, K, V>>,
         known: Known,
         moment: Moment,
     ) -> Result<(), Refusal<K, V>> {
         let version = current.map(|resident| resident.version);
-        if !write.condition.holds(version) {
+        if !terms.condition.holds(version) {
             return Err(Refusal::Conflict(current.map(|resident| self.pin(resident))));
         }
-        if write.assumed.is_some_and(|assumed| assumed != version) {
+        if terms.assumed.is_some_and(|assumed| assumed != version) {
             return Err(Refusal::Changed);
         }
-        if let Claim::At(source) = write.claim {
+        if let Claim::At(source) = terms.claim {
             self.check_source(source, current, known)?;
         }
-        if write.refuse_heavy && write.weight > moment.capacity {
+        if terms.refuse_heavy && terms.weight > moment.capacity {
             return Err(Refusal::TooHeavy);
         }
         Ok(())
     }
 
-    fn check_source(&mut self, source: u64, current: Option<Resident>, known: Known) -> Result<(), Refusal<K, V>> {
-        let has = |flag| current.is_some_and(|resident| self.node(resident.spot.slot).has(flag));
+    fn check_source(&mut self, source: u64, current: Option<Resident<'a, K, V>>, known: Known) -> Result<(), Refusal<K, V>> {
+        let has = |flag| current.is_some_and(|resident| resident.node.has(flag));
         // An entry that does not know its key's past is no better than none while that past is forgotten.
         let unsure = has(UNSURE) && matches!(known, Known::Forgotten(_));
         let judged = current.map(|resident| resident.version).filter(|_| !unsure);
@@ -120,126 +123,144 @@ impl<K: Eq, V> Locked<'_, K, V> {
         Err(Refusal::Superseded(current.map_or(newer, |resident| resident.version.max(newer))))
     }
 
-    fn draft(&self, write: &Write<K, V>, current: Option<Resident>, known: Known) -> Draft {
-        let highest = current.map_or(known.source(), |resident| resident.version.source());
-        let (source, claimed) = match write.claim {
-            Claim::At(source) => (source, true),
-            Claim::Unversioned => (highest, false),
+    #[inline(always)]
+    fn permit(&self, terms: &Terms, current: Option<Resident<'a, K, V>>, known: Known, moment: Moment) -> Permit<'a, K, V> {
+        let (source, mut flags) = match (terms.claim, current) {
+            (Claim::At(source), _) => (source, SOURCED | CLAIMED),
+            (Claim::Unversioned, Some(old)) => (old.version.source(), old.node.flags(SOURCED | UNSURE)),
+            (Claim::Unversioned, None) => (known.source(), flags_of(known)),
         };
-        let inherited = current.map_or(0, |resident| self.node(resident.spot.slot).flags(SOURCED | UNSURE));
-        let mut flags = if claimed { SOURCED | CLAIMED } else { inherited };
-        if source > 0 {
-            flags |= SOURCED;
-        }
-        if !claimed && current.is_none() && matches!(known, Known::Forgotten(_)) {
-            flags |= UNSURE;
-        }
-        if write.weight == 0 {
+        if terms.weight == 0 {
             flags |= UNEVICTABLE;
         }
-        if write.timed || write.due.min(write.idle) != deadline::NEVER {
+        if terms.timed || terms.due.min(terms.idle) != deadline::NEVER {
             flags |= TIMED;
         }
-        let version = Version::new(source, self.state.revision);
-        Draft { hash: write.hash & HASH_MASK, version, flags, weight: write.weight, due: write.due, idle: write.idle }
+        Permit { current, source, flags, stillborn: dead_on_arrival(terms, moment) }
     }
 
     /// Makes a node that nobody sees yet.
-    fn fill(&mut self, draft: Draft, pair: (K, V)) -> u32 {
-        let slab = &self.stripe.slab;
-        let (slot, outgrown) = slab.take(&mut self.state.slots);
-        self.state.grew |= outgrown.is_some();
-        self.state.outgrown.extend(outgrown.map(Outgrown::directory));
-        let slot = slot.expect("a stripe holds fewer than 2^32 entries");
+    #[inline(always)]
+    fn fill(&mut self, terms: &Terms, permit: &Permit<'a, K, V>, version: Version, pair: (K, V)) -> Fresh<'a, K, V> {
+        let flags = permit.flags;
+        // The hash by which the entry is found stays, even if the `Eq` of two keys and their hashes are at odds.
+        let hash = permit.current.map_or(terms.hash & HASH_MASK, |old| old.node.hash());
+        let slab: &'a Slab<K, V> = &self.stripe.slab;
+        let slot = self.take_slot();
         // SAFETY: just taken from the slab, and the lock is held; nobody else has the slot until it is linked.
         unsafe {
-            if draft.flags & SOURCED != 0 {
-                slab.set_source(slot, draft.version.source());
+            if flags & SOURCED != 0 {
+                slab.set_source(slot, version.source());
             }
             if self.state.config.weighted {
-                slab.set_weight(slot, draft.weight);
+                slab.set_weight(slot, terms.weight);
             }
-            if draft.flags & TIMED != 0 {
+            if flags & TIMED != 0 {
                 let deadlines = slab.deadlines(slot);
-                deadlines.due.store(draft.due, Ordering::Relaxed);
-                deadlines.idle.store(draft.idle, Ordering::Relaxed);
+                deadlines.due.store(terms.due, Ordering::Relaxed);
+                deadlines.last.store(terms.last, Ordering::Relaxed);
+                deadlines.idle.store(terms.idle, Ordering::Relaxed);
             }
-            slab.node(slot).fill(draft.hash, draft.version.revision(), draft.flags, pair);
+            let node = slab.node(slot);
+            node.fill(hash, version.revision(), flags, pair);
+            Fresh { slot, node, version }
         }
-        slot
+    }
+
+    #[inline(always)]
+    fn take_slot(&mut self) -> u32 {
+        let (slot, outgrown) = self.stripe.slab.take(&mut self.state.slots);
+        if let Some(directory) = outgrown {
+            self.state.grew = true;
+            self.state.outgrown.push(Outgrown::directory(directory));
+        }
+        slot.expect("a stripe holds fewer than 2^32 entries")
     }
 
     /// The key was absent: the node becomes its entry.
-    fn link(&mut self, slot: u32) {
-        let node = self.node(slot);
+    fn link(&mut self, fresh: Fresh<'a, K, V>, terms: &Terms) {
+        let Fresh { slot, node, .. } = fresh;
         self.make_room_in_index();
-        self.index().link(node.hash(), slot);
-        let weight = self.weight(slot);
-        if !node.has(UNEVICTABLE) {
-            self.state.policy.admit(slot, ordinal(node.hash()), weight);
+        self.index().link(terms.hash, slot);
+        if terms.weight > 0 {
+            self.state.policy.admit(slot, ordinal(terms.hash), terms.weight);
         }
-        self.schedule(slot);
-        self.resize(1, (weight, 0));
+        self.schedule(slot, node, terms);
+        self.resize(1, (terms.weight, 0));
     }
 
     /// The node takes the place of the key's entry, in the table and in the policy.
-    fn replace(&mut self, old: Resident, slot: u32) {
-        let old_slot = old.spot.slot;
-        let (old_node, node) = (self.node(old_slot), self.node(slot));
-        let (old_weight, weight) = (self.weight(old_slot), self.weight(slot));
-        node.set_uses(old_node.uses());
+    #[inline(always)]
+    fn replace(&mut self, old: Resident<'a, K, V>, fresh: Fresh<'a, K, V>, terms: &Terms) {
+        let Fresh { slot, node, .. } = fresh;
+        let (old_slot, old_weight, weight) = (old.spot.slot, self.weight(old.spot.slot), terms.weight);
+        node.set_uses(old.node.uses());
         self.index().swap(old.spot, slot);
-        match (old_node.has(UNEVICTABLE), node.has(UNEVICTABLE)) {
-            (false, false) => self.state.policy.replace(old_slot, slot, old_weight, weight),
-            (false, true) => self.state.policy.remove(old_slot, old_weight),
-            (true, false) => self.state.policy.admit(slot, ordinal(node.hash()), weight),
-            (true, true) => {}
+        match (old_weight > 0, weight > 0) {
+            (true, true) => self.state.policy.replace(old_slot, slot, old_weight, weight),
+            (true, false) => self.state.policy.remove(old_slot, old_weight),
+            (false, true) => self.state.policy.admit(slot, ordinal(terms.hash), weight),
+            (false, false) => {}
         }
-        if old_node.has(TIMED) {
-            self.state.wheel.cancel(old_slot);
+        if old.node.has(TIMED) {
+            self.state.wheel.replace(old_slot, slot, terms.due.min(terms.idle));
+        } else {
+            self.schedule(slot, node, terms);
         }
-        self.schedule(slot);
         self.resize(0, (weight, old_weight));
-        self.retire(old_slot, Cause::Replaced);
+        self.retire(old_slot, old.node, Cause::Replaced);
     }
 
     /// The write takes effect, but its value cannot stay: whatever was there goes, and the value after it.
-    fn stillborn(&mut self, old: Option<Resident>, slot: u32, cause: Cause, now: u64) {
+    #[cold]
+    fn stillborn(&mut self, old: Option<Resident<'a, K, V>>, fresh: Fresh<'a, K, V>, cause: Cause, now: u64) {
         if let Some(old) = old {
             self.take_out(old, Cause::Replaced, now);
         }
-        self.remember(slot, cause, now);
-        self.retire(slot, cause);
+        self.remember(fresh.node, fresh.version, cause, now);
+        self.retire(fresh.slot, fresh.node, cause);
     }
 
-    fn schedule(&mut self, slot: u32) {
-        let deadline = self.deadline(slot);
-        if deadline != deadline::NEVER {
-            self.state.wheel.schedule(slot, deadline);
+    #[inline(always)]
+    fn schedule(&mut self, slot: u32, node: &Node<K, V>, terms: &Terms) {
+        if node.has(TIMED) {
+            self.state.wheel.schedule(slot, terms.due.min(terms.idle));
         }
     }
 
     /// Grows the index when it is full, in halves of the size that the capacity asks for, so that none of it is left over there.
+    #[inline(always)]
     fn make_room_in_index(&mut self) {
-        let (index, entries) = (self.index(), self.stripe.entries());
-        if entries < index.room() {
-            return;
+        if self.stripe.entries() >= self.index().room() {
+            self.outgrow_index();
         }
+    }
+
+    #[cold]
+    fn outgrow_index(&mut self) {
+        let index = self.index();
         let wanted = Index::buckets_for(self.state.config.expected.unwrap_or(0).max(1));
         let steps = (0..usize::BITS).map(|halvings| wanted.div_ceil(1 << halvings)).take_while(|&size| size > index.len());
         let grown = steps.last().unwrap_or(index.len() + index.len().div_ceil(2));
+        // The policy grows in the same steps, and ends at the same size.
+        let room = Index::room_of(grown);
+        let entries = self.state.config.expected.map_or(room, |expected| room.min(expected));
+        self.state.policy.reserve(entries);
         self.grow_index(Index::new(grown));
     }
 
     fn grow_index(&mut self, grown: Index) {
         let index = self.index();
         for bucket in 0..index.len() {
-            for slot in index.slots(bucket) {
-                grown.link(self.node(slot).hash(), slot);
+            for spot in index.spots(bucket) {
+                grown.link(self.node(spot.slot).hash(), spot.slot);
             }
         }
         let current = self.stripe.index.load(Ordering::Relaxed);
-        // Release: pairs with the acquire of readers, who find every entry in the one array or the other.
+        // Release: pairs with the acquire of readers, who find every entry in the one array or the other. The buckets before their
+        // number: see `Stripe`.
+        self.stripe.buckets.store(grown.as_ptr().cast_mut(), Ordering::Release);
+        self.stripe.bucket_count.store(grown.len(), Ordering::Release);
         self.stripe.index.store(Box::into_raw(Box::new(grown)), Ordering::Release);
         // Only now: a reader in the old array that announces a node and then finds it wiped looks again in the new one. So nothing
         // that leaves the new array can be taken for linked in the old.
@@ -247,5 +268,24 @@ impl<K: Eq, V> Locked<'_, K, V> {
         // SAFETY: boxed by the stripe or an earlier growth, and no longer reachable from it.
         self.state.outgrown.push(Outgrown::index(unsafe { Box::from_raw(current) }));
         self.state.grew = true;
+    }
+}
+
+/// A pair that cannot stay, and why.
+#[inline(always)]
+fn dead_on_arrival(terms: &Terms, moment: Moment) -> Option<Cause> {
+    if terms.weight > moment.capacity {
+        return Some(Cause::Evicted);
+    }
+    deadline::is_due(terms.due.min(terms.idle), moment.now).then_some(Cause::Expired)
+}
+
+/// What the node of an unversioned write to an absent key must remember of the key's past.
+fn flags_of(known: Known) -> u8 {
+    match known {
+        Known::Forgotten(_) if known.source() > 0 => SOURCED | UNSURE,
+        Known::Forgotten(_) => UNSURE,
+        _ if known.source() > 0 => SOURCED,
+        _ => 0,
     }
 }

@@ -10,6 +10,8 @@ use crate::sync::AtomicU64;
 use crate::sync::AtomicUsize;
 use crate::sync::Ordering;
 use crate::sync::Place;
+use crate::sync::Recent;
+use crate::sync::light_asymmetric_barrier;
 use crate::sync::light_barrier;
 
 const FREE: usize = 0;
@@ -54,6 +56,8 @@ struct Spare {
 
 /// The cells of all threads that ever read the cache.
 pub(crate) struct Readers {
+    /// Tells these readers from those of every other cache that there ever was.
+    number: u64,
     segments: [AtomicPtr<Cell>; Place::SEGMENTS],
     spares: AtomicPtr<Spare>,
     /// For threads without a place. Its counts may lose an increment to a race; nothing else in it is used.
@@ -61,35 +65,44 @@ pub(crate) struct Readers {
 }
 
 impl Readers {
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
+        static NUMBERS: AtomicU64 = AtomicU64::new(1);
         Readers {
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             segments: [const { AtomicPtr::new(std::ptr::null_mut()) }; Place::SEGMENTS],
             spares: AtomicPtr::new(std::ptr::null_mut()),
             common: Cell::new(),
         }
     }
 
-    /// Opens a look-up: from here until the [`Reading`] is dropped, arrays that it reaches and the node that it protects stay.
+    /// Opens a look-up the short way, which most take: by a thread that used this cache last, nested in no other look-up, where light
+    /// barriers are free.
     #[inline(always)]
-    pub(crate) fn enter(&self) -> Reading<'_> {
-        let cell = self.cell();
+    pub(crate) fn enter_fast(&self) -> Option<FastReading<'_>> {
+        let recent = Recent::get();
+        if recent.owner != self.number {
+            return None;
+        }
+        // SAFETY: `enter` remembered a cell of these readers, which live; the thread still has its place, or it would have forgotten.
+        let cell = unsafe { &*recent.address.cast::<Cell>() };
         let hazard = &cell.hazards[0];
         // Relaxed: the cell's own thread wrote the word last.
-        if hazard.load(Ordering::Relaxed) != FREE || std::ptr::eq(cell, &self.common) {
-            return self.enter_nested(cell);
+        if hazard.load(Ordering::Relaxed) != FREE {
+            return None;
         }
-        Reading::open(cell, hazard)
+        // Relaxed, then the barrier: as in `Reading::open`.
+        hazard.store(IN_TABLE, Ordering::Relaxed);
+        light_asymmetric_barrier();
+        Some(FastReading(Reading { cell, hazard, _thread: std::marker::PhantomData }))
     }
 
-    #[cold]
-    #[inline(never)]
-    fn enter_nested<'a>(&'a self, cell: &'a Cell) -> Reading<'a> {
-        if !std::ptr::eq(cell, &self.common) {
-            if let Some(hazard) = cell.hazards.iter().find(|word| word.load(Ordering::Relaxed) == FREE) {
-                return Reading::open(cell, hazard);
-            }
-        }
-        Reading::open(cell, self.spare())
+    /// Opens a look-up: from here until the [`Reading`] is dropped, arrays that it reaches and the node that it protects stay.
+    pub(crate) fn enter(&self) -> Reading<'_> {
+        let Some(cell) = self.cell() else { return Reading::open(&self.common, self.spare()) };
+        Recent { owner: self.number, address: std::ptr::from_ref(cell).cast() }.remember();
+        // Relaxed: the cell's own thread wrote the words last.
+        let free = cell.hazards.iter().find(|word| word.load(Ordering::Relaxed) == FREE);
+        Reading::open(cell, free.unwrap_or_else(|| self.spare()))
     }
 
     /// Claims a word of the common pool, which grows as it must.
@@ -102,7 +115,8 @@ impl Readers {
             }
             at = spare.next;
         }
-        let fresh = Box::into_raw(Box::new(Spare { hazard: AtomicUsize::new(IN_TABLE), next: self.spares.load(Ordering::SeqCst) }));
+        let fresh =
+            Box::into_raw(Box::new(Spare { hazard: AtomicUsize::new(IN_TABLE), next: self.spares.load(Ordering::SeqCst) }));
         loop {
             // SAFETY: `fresh` came from a box and is not shared until the exchange below succeeds.
             let next = unsafe { (*fresh).next };
@@ -115,14 +129,13 @@ impl Readers {
         }
     }
 
-    #[inline(always)]
-    fn cell(&self) -> &Cell {
-        let Some(place) = Place::of_this_thread() else { return &self.common };
+    fn cell(&self) -> Option<&Cell> {
+        let place = Place::of_this_thread()?;
         // Acquire: pairs with the release in `grow`, so the cells are initialised.
         let segment = self.segments[place.segment as usize].load(Ordering::Acquire);
         let segment = if segment.is_null() { self.grow(place.segment as usize) } else { segment };
         // SAFETY: a segment holds `Place::cells(segment)` cells, an offset is below that, and segments are freed with the cache.
-        unsafe { &*segment.add(place.offset as usize) }
+        Some(unsafe { &*segment.add(place.offset as usize) })
     }
 
     #[cold]
@@ -229,7 +242,6 @@ pub(crate) struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    #[inline(always)]
     fn open(cell: &'a Cell, hazard: &'a AtomicUsize) -> Self {
         // Relaxed, then the barrier: pairs with the heavy barrier of whoever replaced an array; one of the two sees the other.
         hazard.store(IN_TABLE, Ordering::Relaxed);
@@ -238,7 +250,6 @@ impl<'a> Reading<'a> {
     }
 
     /// Announces the node at `address`. It is safe from reclamation if, after this call, it is still linked in the table.
-    #[inline(always)]
     pub(super) fn protect(&self, address: usize) {
         // Release: uses of the node protected before are over. The barrier pairs with the reclaimer's.
         self.hazard.store(address | IN_TABLE, Ordering::Release);
@@ -253,13 +264,8 @@ impl<'a> Reading<'a> {
     }
 
     #[inline(always)]
-    pub(crate) fn count_hit(&self) {
-        bump(&self.cell.hits);
-    }
-
-    #[inline(always)]
-    pub(crate) fn count_miss(&self) {
-        bump(&self.cell.misses);
+    pub(crate) fn count(&self, hit: bool) {
+        bump(if hit { &self.cell.hits } else { &self.cell.misses });
     }
 
     /// Leaves a sampled access for a writer to collect.
@@ -283,6 +289,24 @@ impl Drop for Reading<'_> {
 #[inline(always)]
 fn bump(count: &AtomicU64) {
     count.store(count.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+}
+
+/// A look-up that was opened the short way, so that its barriers are free.
+pub(crate) struct FastReading<'a>(Reading<'a>);
+
+impl<'a> FastReading<'a> {
+    /// As [`Reading::protect`].
+    #[inline(always)]
+    pub(super) fn protect(&self, address: usize) {
+        self.0.hazard.store(address | IN_TABLE, Ordering::Release);
+        light_asymmetric_barrier();
+    }
+
+    /// Goes on as any look-up.
+    #[inline(always)]
+    pub(crate) fn into_reading(self) -> Reading<'a> {
+        self.0
+    }
 }
 
 /// A snapshot of all announcements.

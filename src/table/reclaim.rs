@@ -15,8 +15,8 @@ use crate::sync::heavy_barrier;
 
 use super::index::Index;
 use super::locked::Locked;
-use super::node::PARKED;
 use super::node::Node;
+use super::node::PARKED;
 use super::node::RETIRED;
 use super::pin::Pin;
 use super::reader::Announced;
@@ -47,6 +47,13 @@ impl<K, V> Outgrown<K, V> {
     }
 }
 
+/// Retired slots that cannot be dropped yet. One that is both read and pinned counts as read: to be parked, a node must have its pins
+/// alone, as the last of them drops it without asking the readers. Out of the table and announced by nobody, it gets no more readers.
+struct InUse {
+    read: Vec<u32>,
+    pinned: Vec<u32>,
+}
+
 /// What a `Drop` of the user's threw.
 pub(crate) type Panic = Box<dyn std::any::Any + Send>;
 
@@ -66,26 +73,37 @@ impl<K, V> Stripe<K, V> {
         let announced = readers.announced();
         // Opened after the others were asked, so that it is not among them.
         let reading = readers.enter();
-        let busy = self.part_busy(&mut batch, &announced);
+        let in_use = self.part_in_use(&mut batch, &announced);
         let dropped = self.drop_pairs(&batch);
         drop(reading);
         let kept = if announced.in_table() { outgrown } else { Vec::new() };
-        self.lock().settle(batch, busy, kept);
+        self.lock().settle(batch, in_use, kept);
         dropped
     }
 
-    /// Leaves in `batch` what can be dropped, and gives back the rest.
-    fn part_busy(&self, batch: &mut Vec<u32>, announced: &Announced) -> Vec<u32> {
-        let mut busy = Vec::new();
+    /// Takes every entry out, tells nobody, and drops what is in use no more.
+    pub(super) fn close(&self, readers: &Readers) -> Result<(), Panic> {
+        let mut locked = self.lock();
+        locked.state.config.told = false;
+        locked.clear(0);
+        drop(locked);
+        self.reclaim(readers)
+    }
+
+    /// Leaves in `batch` what can be dropped. The rest has readers, who will be gone soon, or else pins, which may stay.
+    fn part_in_use(&self, batch: &mut Vec<u32>, announced: &Announced) -> InUse {
+        let mut in_use = InUse { read: Vec::new(), pinned: Vec::new() };
         batch.retain(|&slot| {
             // SAFETY: retired slots were handed out, and the caller has a look-up open, which keeps the directory.
-            let in_use = unsafe { announced.uses(self.slab.node(slot).address()) || self.slab.is_pinned(slot) };
-            if in_use {
-                busy.push(slot);
+            let (read, pinned) = unsafe { (announced.uses(self.slab.node(slot).address()), self.slab.is_pinned(slot)) };
+            if read {
+                in_use.read.push(slot);
+            } else if pinned {
+                in_use.pinned.push(slot);
             }
-            !in_use
+            !read && !pinned
         });
-        busy
+        in_use
     }
 
     /// Drops the pairs of slots that nobody else has any more. All are dropped, whatever panics.
@@ -94,7 +112,7 @@ impl<K, V> Stripe<K, V> {
         for &slot in slots {
             // SAFETY: handed out, and the caller has a look-up open. Retired, so no new reader finds it; past the barrier no reader
             // announces it and no pin holds it, so nobody ever will; it is in no list, so only the caller has it.
-            panic = panic.or(unsafe { drop_pair(self.slab.node(slot)) }.err());
+            keep_first(&mut panic, unsafe { drop_pair(self.slab.node(slot)) });
         }
         panic.map_or(Ok(()), Err)
     }
@@ -137,20 +155,23 @@ impl<K, V> Stripe<K, V> {
 }
 
 impl<K, V> Locked<'_, K, V> {
-    /// Freed slots may be used again; busy ones wait for their reader or their last pin.
-    fn settle(&mut self, mut freed: Vec<u32>, busy: Vec<u32>, outgrown: Vec<Outgrown<K, V>>) {
+    /// Freed slots may be used again; those in use wait for their readers or their last pin.
+    fn settle(&mut self, mut freed: Vec<u32>, in_use: InUse, outgrown: Vec<Outgrown<K, V>>) {
         self.state.slots.put_back(&freed);
         self.state.outgrown.extend(outgrown);
-        for slot in busy {
+        let mut waiting = in_use.read;
+        for slot in in_use.pinned {
             self.node(slot).set(PARKED);
             // SAFETY: a retired slot, and the lock is held.
             if !unsafe { self.stripe.slab.is_pinned(slot) } {
                 // The last pin came before `PARKED` and left the slot to us.
                 self.node(slot).unset(PARKED);
-                self.state.retired.push(slot);
+                waiting.push(slot);
             }
         }
-        self.state.reclaim_at = self.state.retired.len() + self.state.batch;
+        // What others retired meanwhile counts for the next batch: so a slow reclamation does not raise what is held back.
+        self.state.reclaim_at = waiting.len() + self.state.batch;
+        self.state.retired.extend(waiting);
         if self.state.retired.capacity() == 0 {
             // The list is used again instead of made again.
             freed.clear();
@@ -189,10 +210,23 @@ unsafe fn drop_pair<K, V>(node: &Node<K, V>) -> Result<(), Panic> {
     Ok(())
 }
 
+/// Keeps the first of several panics, to go on with it when all is done.
+pub(super) fn keep_first(first: &mut Option<Panic>, result: Result<(), Panic>) {
+    if let Err(panic) = result {
+        match first {
+            None => *first = Some(panic),
+            // What was thrown may itself throw when it is dropped, and there is work left to do.
+            Some(_) => mem::forget(panic),
+        }
+    }
+}
+
 /// Goes on with a panic that had to wait, unless one is under way already.
 pub(crate) fn resume(result: Result<(), Panic>) {
     if let Err(panic) = result {
-        if !std::thread::panicking() {
+        if std::thread::panicking() {
+            mem::forget(panic);
+        } else {
             resume_unwind(panic);
         }
     }

@@ -1,7 +1,8 @@
 //! A stripe's nodes, in chunks that never move and are freed with the cache, named by 32-bit slots. Beside the nodes a chunk has
 //! columns for what only some caches need (source versions, deadlines, weights, pins), made when the first entry needs them.
 //!
-//! Readers find a chunk through a directory of pointers, replaced when it is full; the old one is handed to the reclaimer.
+//! The first chunk holds what the stripe is expected to hold, where that is known, so that a hit goes straight from slot to node.
+//! Beyond it readers go through a directory of pointers, replaced when it is full; the old one is handed to the reclaimer.
 
 use std::alloc::Layout;
 use std::alloc::handle_alloc_error;
@@ -11,19 +12,39 @@ use crate::sync::AtomicPtr;
 use crate::sync::AtomicU32;
 use crate::sync::AtomicU64;
 use crate::sync::Ordering;
+use crate::time::deadline::NEVER;
 
+use super::bucket::NIL;
 use super::node::Node;
 use super::node::OCCUPIED;
+use super::reclaim::keep_first;
+use super::reclaim::resume;
 
 /// Nodes start on a cache line, so that a node whose size divides a line never lies across two.
 const ALIGNMENT: usize = 64;
+/// The first chunk is allocated at the first write, so it is at most this large, and never smaller than a few nodes.
+const FIRST_BYTES: usize = 1 << 20;
+const FEWEST: usize = 32;
 
 /// When an entry ends, in nanoseconds of the cache's clock.
 pub(crate) struct Deadlines {
-    /// Time to live, or what `Expiry` said.
+    /// Time to live, or what `Expiry` said; reads may move it, but never beyond `last`.
     pub(crate) due: AtomicU64,
+    /// Time to live alone, fixed when the value was written.
+    pub(crate) last: AtomicU64,
     /// Time to idle: moved by reads, coarsely.
     pub(crate) idle: AtomicU64,
+}
+
+impl Deadlines {
+    /// When the entry expires as things are. Relaxed, as all of these: a deadline orders nothing else.
+    pub(crate) fn soonest(&self) -> u64 {
+        self.due.load(Ordering::Relaxed).min(self.idle.load(Ordering::Relaxed))
+    }
+
+    fn never() -> Self {
+        Deadlines { due: AtomicU64::new(NEVER), last: AtomicU64::new(NEVER), idle: AtomicU64::new(NEVER) }
+    }
 }
 
 /// Values that only some entries have, one a node, allocated at the first use.
@@ -49,6 +70,7 @@ impl<T> Column<T> {
 
 struct Chunk<K, V> {
     nodes: *mut Node<K, V>,
+    length: usize,
     sources: Column<AtomicU64>,
     weights: Column<AtomicU64>,
     deadlines: Column<Deadlines>,
@@ -69,15 +91,18 @@ pub(super) struct Slab<K, V> {
     /// The base of the directory's `nodes`, so that a hit follows one pointer less.
     bases: AtomicPtr<AtomicPtr<Node<K, V>>>,
     directory: AtomicPtr<Directory<K, V>>,
-    /// A chunk holds `1 << shift` nodes.
+    /// The nodes of the first chunk, once there is one, and how many they are.
+    first: AtomicPtr<Node<K, V>>,
+    first_length: u32,
+    /// Every other chunk holds `1 << shift` nodes.
     shift: u32,
+    /// Slots below have been handed out at least once. Written by the lock's holder.
+    fresh: AtomicU32,
 }
 
 /// The part that only the lock's holder has: which slots are free.
 pub(super) struct Slots {
     free: Vec<u32>,
-    /// Slots below have been handed out at least once.
-    fresh: u32,
     chunks: usize,
 }
 
@@ -88,7 +113,7 @@ unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Slab<K, V> {}
 
 impl Slots {
     pub(super) const fn new() -> Self {
-        Slots { free: Vec::new(), fresh: 0, chunks: 0 }
+        Slots { free: Vec::new(), chunks: 0 }
     }
 
     /// Slots that are free again. They must be vacant.
@@ -102,21 +127,31 @@ impl Slots {
 }
 
 impl<K, V> Slab<K, V> {
-    pub(super) fn new(shift: u32) -> Self {
+    /// For about `expected` entries; more will do.
+    pub(super) fn new(expected: usize) -> Self {
         let directory = Directory::new(4);
+        let most = (FIRST_BYTES / size_of::<Node<K, V>>()).max(FEWEST);
         Slab {
             bases: AtomicPtr::new(directory.nodes.as_ptr().cast_mut()),
             directory: AtomicPtr::new(Box::into_raw(directory)),
-            shift,
+            first: AtomicPtr::new(std::ptr::null_mut()),
+            first_length: expected.clamp(FEWEST, most) as u32,
+            shift: (expected / 16).max(1).ilog2().clamp(5, 13),
+            fresh: AtomicU32::new(0),
         }
     }
 
-    fn length(&self) -> usize {
-        1 << self.shift
+    fn length(&self, chunk: usize) -> usize {
+        if chunk == 0 { self.first_length as usize } else { 1 << self.shift }
     }
 
+    /// The chunk of a slot, and where in it.
+    #[inline(always)]
     fn position(&self, slot: u32) -> (usize, usize) {
-        (slot as usize >> self.shift, slot as usize & (self.length() - 1))
+        match slot.checked_sub(self.first_length) {
+            None => (0, slot as usize),
+            Some(beyond) => (1 + (beyond >> self.shift) as usize, (beyond & ((1 << self.shift) - 1)) as usize),
+        }
     }
 
     /// # Safety
@@ -124,8 +159,32 @@ impl<K, V> Slab<K, V> {
     /// without the lock the caller has a look-up open, which keeps the directory.
     #[inline(always)]
     pub(super) unsafe fn node(&self, slot: u32) -> &Node<K, V> {
+        // Acquire: pairs with the releases in `add_chunk`. A slot is published after what leads to it.
+        if slot < self.first_length {
+            // SAFETY: the slot was handed out, so the first chunk is there and has it; chunks live as long as the slab.
+            return unsafe { &*self.first.load(Ordering::Acquire).add(slot as usize) };
+        }
+        // SAFETY: passed on.
+        unsafe { self.node_beyond(slot) }
+    }
+
+    /// # Safety
+    /// As for `node`, but that the slot may be `NIL`.
+    #[inline(always)]
+    pub(super) unsafe fn node_unless_nil(&self, slot: u32) -> Option<&Node<K, V>> {
+        // `NIL` is above every slot, so the common case asks for it by the way.
+        if slot >= self.first_length && slot == NIL {
+            return None;
+        }
+        // SAFETY: passed on.
+        Some(unsafe { self.node(slot) })
+    }
+
+    /// # Safety
+    /// As for `node`, and the slot is not in the first chunk.
+    #[inline(always)]
+    unsafe fn node_beyond(&self, slot: u32) -> &Node<K, V> {
         let (chunk, at) = self.position(slot);
-        // Acquire: pairs with the release in `add_chunk`. A slot is published after the directory that leads to it.
         let bases = self.bases.load(Ordering::Acquire);
         // SAFETY: the slot was handed out, so the directory has its chunk and the chunk its node; chunks live as long as the slab.
         unsafe { &*(*bases.add(chunk)).load(Ordering::Acquire).add(at) }
@@ -141,6 +200,7 @@ impl<K, V> Slab<K, V> {
 
     /// # Safety
     /// As for `node`; the entry is `SOURCED` (else the answer is zero).
+    #[inline(always)]
     pub(super) unsafe fn source(&self, slot: u32) -> u64 {
         // SAFETY: passed on.
         let (chunk, at) = unsafe { self.chunk(slot) };
@@ -152,11 +212,12 @@ impl<K, V> Slab<K, V> {
     pub(super) unsafe fn set_source(&self, slot: u32, source: u64) {
         // SAFETY: passed on.
         let (chunk, at) = unsafe { self.chunk(slot) };
-        chunk.sources.ensure(at, self.length(), || AtomicU64::new(0)).store(source, Ordering::Relaxed);
+        chunk.sources.ensure(at, chunk.length, || AtomicU64::new(0)).store(source, Ordering::Relaxed);
     }
 
     /// # Safety
     /// As for `node`, with the lock. Where no weight was ever set in the chunk it is one.
+    #[inline(always)]
     pub(super) unsafe fn weight(&self, slot: u32) -> u64 {
         // SAFETY: passed on.
         let (chunk, at) = unsafe { self.chunk(slot) };
@@ -168,7 +229,7 @@ impl<K, V> Slab<K, V> {
     pub(super) unsafe fn set_weight(&self, slot: u32, weight: u64) {
         // SAFETY: passed on.
         let (chunk, at) = unsafe { self.chunk(slot) };
-        chunk.weights.ensure(at, self.length(), || AtomicU64::new(1)).store(weight, Ordering::Relaxed);
+        chunk.weights.ensure(at, chunk.length, || AtomicU64::new(1)).store(weight, Ordering::Relaxed);
     }
 
     /// The deadlines of a `TIMED` entry.
@@ -178,7 +239,7 @@ impl<K, V> Slab<K, V> {
     pub(super) unsafe fn deadlines(&self, slot: u32) -> &Deadlines {
         // SAFETY: passed on.
         let (chunk, at) = unsafe { self.chunk(slot) };
-        chunk.deadlines.ensure(at, self.length(), || Deadlines { due: AtomicU64::new(u64::MAX), idle: AtomicU64::new(u64::MAX) })
+        chunk.deadlines.ensure(at, chunk.length, Deadlines::never)
     }
 
     /// How many guards and notices keep the node.
@@ -188,7 +249,7 @@ impl<K, V> Slab<K, V> {
     pub(super) unsafe fn pins(&self, slot: u32) -> &AtomicU32 {
         // SAFETY: passed on.
         let (chunk, at) = unsafe { self.chunk(slot) };
-        chunk.pins.ensure(at, self.length(), || AtomicU32::new(0))
+        chunk.pins.ensure(at, chunk.length, || AtomicU32::new(0))
     }
 
     /// Whether anyone pins the node, without making the column of pins.
@@ -202,21 +263,30 @@ impl<K, V> Slab<K, V> {
         chunk.pins.get(at).is_some_and(|pins| pins.load(Ordering::SeqCst) != 0)
     }
 
-    /// A vacant slot. With the lock held. `None` when all 2^32 - 1 slots are in use; an outgrown directory comes with it.
+    /// A vacant slot. With the lock held. `None` when all slots are in use; an outgrown directory comes with it.
+    #[inline(always)]
     pub(super) fn take(&self, slots: &mut Slots) -> (Option<u32>, Option<OldDirectory<K, V>>) {
         if let Some(slot) = slots.free.pop() {
             return (Some(slot), None);
         }
-        if slots.fresh as usize >= (u32::MAX as usize) & !(self.length() - 1) {
+        self.take_fresh(slots)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn take_fresh(&self, slots: &mut Slots) -> (Option<u32>, Option<OldDirectory<K, V>>) {
+        let slot = self.fresh.load(Ordering::Relaxed);
+        let (chunk, _) = self.position(slot);
+        if slot > u32::MAX - (1 << self.shift) {
             return (None, None);
         }
-        let old = if slots.fresh as usize == slots.chunks << self.shift { self.add_chunk(slots) } else { None };
-        slots.fresh += 1;
-        (Some(slots.fresh - 1), old)
+        let old = if chunk == slots.chunks { self.add_chunk(slots) } else { None };
+        self.fresh.store(slot + 1, Ordering::Relaxed);
+        (Some(slot), old)
     }
 
     fn add_chunk(&self, slots: &mut Slots) -> Option<OldDirectory<K, V>> {
-        let chunk = Box::into_raw(Box::new(Chunk::new(self.length())));
+        let chunk = Box::into_raw(Box::new(Chunk::new(self.length(slots.chunks))));
         let current = self.directory.load(Ordering::Relaxed);
         // SAFETY: the lock holder alone replaces the directory, so the current one is alive.
         let directory = unsafe { &*current };
@@ -226,6 +296,10 @@ impl<K, V> Slab<K, V> {
         // SAFETY: `chunk` was boxed above.
         directory.nodes[slots.chunks].store(unsafe { (*chunk).nodes }, Ordering::Release);
         directory.chunks[slots.chunks].store(chunk, Ordering::Release);
+        if slots.chunks == 0 {
+            // SAFETY: as above.
+            self.first.store(unsafe { (*chunk).nodes }, Ordering::Release);
+        }
         slots.chunks += 1;
         let grown = grown?;
         // Release: pairs with the acquire in `node`; readers that still follow the old directory find what they look for there.
@@ -239,7 +313,7 @@ impl<K, V> Slab<K, V> {
     pub(super) fn memory(&self) -> usize {
         // SAFETY: the lock holder alone replaces the directory.
         let directory = unsafe { &*self.directory.load(Ordering::Acquire) };
-        let chunks: usize = directory.all().map(|chunk| chunk.memory(self.length())).sum();
+        let chunks: usize = directory.all().map(Chunk::memory).sum();
         chunks + directory.chunks.len() * 2 * size_of::<usize>()
     }
 }
@@ -248,26 +322,27 @@ impl<K, V> Drop for Slab<K, V> {
     fn drop(&mut self) {
         // SAFETY: the slab is being dropped, so nobody reads it, and the directory was boxed.
         let directory = unsafe { Box::from_raw(self.directory.load(Ordering::Acquire)) };
+        let mut fresh = self.fresh.load(Ordering::Relaxed) as usize;
         let mut panic = None;
         for chunk in directory.chunks.iter().map(|chunk| chunk.load(Ordering::Acquire)).filter(|chunk| !chunk.is_null()) {
             // SAFETY: every chunk was boxed by `add_chunk` and is in the directory once.
             let chunk = unsafe { Box::from_raw(chunk) };
-            for at in 0..self.length() {
-                // SAFETY: the chunk has `length` nodes; nothing refers to them any more.
+            let used = fresh.min(chunk.length);
+            fresh -= used;
+            for at in (0..used).take_while(|_| std::mem::needs_drop::<(K, V)>()) {
+                // SAFETY: the chunk has more nodes than were used; nothing refers to them any more.
                 let node = unsafe { &*chunk.nodes.add(at) };
                 if node.has(OCCUPIED) {
                     // A value whose Drop panics must not keep the others from theirs.
                     // SAFETY: occupied, and the slab has the last claim.
                     let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| unsafe { node.drop_pair() }));
-                    panic = panic.or(dropped.err());
+                    keep_first(&mut panic, dropped);
                 }
             }
             // SAFETY: allocated by `Chunk::new` with the same layout, and its pairs are gone.
-            unsafe { std::alloc::dealloc(chunk.nodes.cast(), Chunk::<K, V>::layout(self.length())) };
+            unsafe { std::alloc::dealloc(chunk.nodes.cast(), Chunk::<K, V>::layout(chunk.length)) };
         }
-        if let Some(panic) = panic.filter(|_| !std::thread::panicking()) {
-            std::panic::resume_unwind(panic);
-        }
+        resume(panic.map_or(Ok(()), Err));
     }
 }
 
@@ -300,27 +375,24 @@ fn copy_pointers<T>(from: &[AtomicPtr<T>], to: &[AtomicPtr<T>]) {
 
 impl<K, V> Chunk<K, V> {
     fn layout(length: usize) -> Layout {
-        let nodes = Layout::array::<Node<K, V>>(length).expect("a chunk is at most a few thousand nodes");
+        let nodes = Layout::array::<Node<K, V>>(length).expect("a chunk is at most a megabyte or a few nodes");
         nodes.align_to(ALIGNMENT).expect("a power of two").pad_to_align()
     }
 
     fn new(length: usize) -> Self {
         let layout = Self::layout(length);
         // SAFETY: a node has a header, so the layout is not empty.
-        let nodes = unsafe { std::alloc::alloc(layout) }.cast::<Node<K, V>>();
+        let nodes = unsafe { std::alloc::alloc_zeroed(layout) }.cast::<Node<K, V>>();
         if nodes.is_null() {
             handle_alloc_error(layout);
         }
-        for at in 0..length {
-            // SAFETY: the allocation holds `length` nodes, aligned at least as a node is.
-            unsafe { nodes.add(at).write(Node::vacant()) };
-        }
+        // All zeros is what a vacant node is, so memory that is not needed yet is not touched.
         let (sources, weights, deadlines, pins) = (Column::new(), Column::new(), Column::new(), Column::new());
-        Chunk { nodes, sources, weights, deadlines, pins }
+        Chunk { nodes, length, sources, weights, deadlines, pins }
     }
 
-    fn memory(&self, length: usize) -> usize {
+    fn memory(&self) -> usize {
         let columns = self.sources.memory() + self.weights.memory() + self.deadlines.memory() + self.pins.memory();
-        size_of::<Self>() + Self::layout(length).size() + columns
+        size_of::<Self>() + Self::layout(self.length).size() + columns
     }
 }

@@ -12,26 +12,34 @@ use crate::sync::AtomicU64;
 use crate::sync::AtomicUsize;
 use crate::sync::Mutex;
 use crate::sync::Ordering;
-use crate::time::deadline;
 use crate::time::Wheel;
+use crate::time::deadline;
 
+use super::bucket::Bucket;
 use super::bucket::NIL;
 use super::graves::Graves;
 use super::index::Index;
+use super::index::home;
 use super::index::ordinal;
 use super::index::tag;
 use super::node::Node;
 use super::node::SOURCED;
 use super::node::TIMED;
 use super::pin::Pin;
+use super::reader::FastReading;
 use super::reader::Reading;
 use super::reclaim::Outgrown;
+use super::slab::Deadlines;
 use super::slab::Slab;
 use super::slab::Slots;
 
 #[repr(align(128))]
 pub(crate) struct Stripe<K, V> {
     pub(super) index: AtomicPtr<Index>,
+    /// The buckets of `index` and their number, for the short way to a hit. Not a pair: a reader may see the old number with the new
+    /// buckets, which are never fewer; so what it finds is true, and what it does not find it searches for in `index`.
+    pub(super) bucket_count: AtomicUsize,
+    pub(super) buckets: AtomicPtr<Bucket>,
     pub(super) slab: Slab<K, V>,
     pub(super) writers: Writers<K, V>,
 }
@@ -74,8 +82,7 @@ unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Stripe<K, V> {}
 impl<K, V> Stripe<K, V> {
     pub(crate) fn new(config: StripeConfig, seed: u64) -> Self {
         let expected = config.expected.unwrap_or(0);
-        let mut policy = Policy::new(config.weighted, seed);
-        policy.reserve(expected);
+        let policy = Policy::new(config.weighted, seed);
         let batch = (expected / 16).clamp(64, 512);
         let graves =
             Graves::new(config.tombstones, deadline::nanos(config.tombstone_ttl), config.ordering, config.when_forgotten);
@@ -95,9 +102,12 @@ impl<K, V> Stripe<K, V> {
             telling: false,
             config,
         };
+        let index = Box::new(Index::new(1));
         Stripe {
-            index: AtomicPtr::new(Box::into_raw(Box::new(Index::new(1)))),
-            slab: Slab::new(chunk_shift(expected)),
+            bucket_count: AtomicUsize::new(index.len()),
+            buckets: AtomicPtr::new(index.as_ptr().cast_mut()),
+            index: AtomicPtr::new(Box::into_raw(index)),
+            slab: Slab::new(if expected == 0 { 0 } else { expected + batch }),
             writers: Writers { state: Mutex::new(state), entries: AtomicUsize::new(0), weight: AtomicU64::new(0) },
         }
     }
@@ -112,15 +122,46 @@ impl<K, V> Stripe<K, V> {
         self.writers.weight.load(Ordering::Relaxed)
     }
 
-    /// The entry of `key`, expired or not, without a lock. It stays as it is found for as long as the answer lives.
+    /// The entry of `key`, expired or not, if it is at the first match of its home bucket, as nearly every hit is. Without a lock; it
+    /// stays as it is found for as long as the answer lives.
     #[inline(always)]
+    pub(crate) fn find_fast<'a, Q>(
+        &'a self,
+        hash: u64,
+        key: &Q,
+        reading: FastReading<'a>,
+    ) -> Result<Found<'a, K, V>, FastReading<'a>>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        // Acquire: the number first, so that the buckets are those or newer ones.
+        let count = self.bucket_count.load(Ordering::Acquire);
+        // SAFETY: `reading` is open, so buckets that were current after it was opened are not dropped, and `home` is below their number.
+        let bucket = unsafe { &*self.buckets.load(Ordering::Acquire).add(home(ordinal(hash), count)) };
+        let matches = bucket.tags().matching(tag(hash));
+        if matches == 0 {
+            return Err(reading);
+        }
+        let place = matches.trailing_zeros() as usize;
+        let slot = bucket.slot(place);
+        // SAFETY: if it is not `NIL`, the slot was published in a bucket, and `reading` is open.
+        let Some(node) = (unsafe { self.slab.node_unless_nil(slot) }) else { return Err(reading) };
+        reading.protect(node.address());
+        // SAFETY: if it is still linked after it was announced, the hazard word keeps it from here on.
+        if bucket.slot(place) != slot || !key.equivalent(unsafe { &node.pair().0 }) {
+            return Err(reading);
+        }
+        Ok(Found { stripe: self, slot, node, reading: reading.into_reading() })
+    }
+
+    /// The entry of `key`, expired or not, wherever it is. Without a lock; it stays as it is found for as long as the answer lives.
     pub(crate) fn find<'a, Q>(&'a self, hash: u64, key: &Q, reading: Reading<'a>) -> Result<Found<'a, K, V>, Reading<'a>>
     where
         Q: Equivalent<K> + ?Sized,
     {
         loop {
             let index = self.index.load(Ordering::Acquire);
-            // SAFETY: `reading` is open, so an index that was current after it was opened is not dropped.
+            // SAFETY: as in `find_fast`.
             if let Some((slot, node)) = self.probe(unsafe { &*index }, hash, key, &reading) {
                 return Ok(Found { stripe: self, slot, node, reading });
             }
@@ -131,7 +172,16 @@ impl<K, V> Stripe<K, V> {
         }
     }
 
-    #[inline(always)]
+    /// Announces the node at a place of a bucket. `None` if the place is empty or has changed on the way.
+    fn protect(&self, bucket: &Bucket, place: usize, reading: &Reading<'_>) -> Option<(u32, &Node<K, V>)> {
+        let slot = bucket.slot(place);
+        // SAFETY: if it is not `NIL`, the slot was published in a bucket, and `reading` is open.
+        let node = unsafe { self.slab.node_unless_nil(slot) }?;
+        reading.protect(node.address());
+        // Still linked after it was announced: the hazard word keeps it from here on.
+        (bucket.slot(place) == slot).then_some((slot, node))
+    }
+
     fn probe<Q>(&self, index: &Index, hash: u64, key: &Q, reading: &Reading<'_>) -> Option<(u32, &Node<K, V>)>
     where
         Q: Equivalent<K> + ?Sized,
@@ -143,20 +193,13 @@ impl<K, V> Stripe<K, V> {
             let mut matches = tags.matching(tag(hash));
             while matches != 0 {
                 let place = matches.trailing_zeros() as usize;
-                let slot = bucket.slot(place);
-                if slot != NIL {
-                    // SAFETY: the slot was published in a bucket, and `reading` is open.
-                    let node = unsafe { self.slab.node(slot) };
-                    reading.protect(node.address());
-                    if bucket.slot(place) != slot {
-                        continue; // Replaced or gone since: look at the place again.
-                    }
-                    // SAFETY: still linked after it was announced, so the hazard word keeps it from here on.
-                    if key.equivalent(unsafe { &node.pair().0 }) {
-                        return Some((slot, node));
-                    }
+                match self.protect(bucket, place, reading) {
+                    // SAFETY: protected.
+                    Some((slot, node)) if key.equivalent(unsafe { &node.pair().0 }) => return Some((slot, node)),
+                    // Changed under our eyes: look at the place again.
+                    None if bucket.slot(place) != NIL => continue,
+                    _ => matches &= matches - 1,
                 }
-                matches &= matches - 1;
             }
             if tags.passed() == 0 {
                 return None;
@@ -180,11 +223,6 @@ impl<K, V> Drop for Stripe<K, V> {
         // SAFETY: boxed by `new` or by the last growth; no reader is left.
         drop(unsafe { Box::from_raw(self.index.load(Ordering::Acquire)) });
     }
-}
-
-/// Chunks of about an eighth of a stripe, so that little is allocated and never used.
-fn chunk_shift(expected: usize) -> u32 {
-    (expected / 8).max(1).ilog2().clamp(5, 10)
 }
 
 /// An entry that a reader found: it is held, and so is the right to walk the table, until this is dropped or narrowed.
@@ -222,27 +260,15 @@ impl<'a, K, V> Found<'a, K, V> {
         unsafe { self.stripe.slab.weight(self.slot) }
     }
 
-    /// When the entry expires: `(due, idle)`.
-    pub(crate) fn deadlines(&self) -> (u64, u64) {
-        if !self.node.has(TIMED) {
-            return (deadline::NEVER, deadline::NEVER);
-        }
+    /// The deadlines of a `TIMED` entry.
+    pub(crate) fn deadlines(&self) -> &'a Deadlines {
         // SAFETY: the look-up is open.
-        let deadlines = unsafe { self.stripe.slab.deadlines(self.slot) };
-        // Relaxed: a deadline orders nothing else.
-        (deadlines.due.load(Ordering::Relaxed), deadlines.idle.load(Ordering::Relaxed))
+        unsafe { self.stripe.slab.deadlines(self.slot) }
     }
 
-    /// Moves the entry's deadlines, after a read.
-    pub(crate) fn set_deadlines(&self, due: Option<u64>, idle: Option<u64>) {
-        // SAFETY: the look-up is open.
-        let deadlines = unsafe { self.stripe.slab.deadlines(self.slot) };
-        if let Some(due) = due {
-            deadlines.due.store(due, Ordering::Relaxed);
-        }
-        if let Some(idle) = idle {
-            deadlines.idle.store(idle, Ordering::Relaxed);
-        }
+    /// When the entry expires as things are.
+    pub(crate) fn deadline(&self) -> u64 {
+        if self.node.has(TIMED) { self.deadlines().soonest() } else { deadline::NEVER }
     }
 
     /// From here only the entry is held, not the table: a closure may take its time.
@@ -272,4 +298,3 @@ impl<K, V> Held<'_, K, V> {
         unsafe { self.node.pair() }
     }
 }
-

@@ -88,9 +88,7 @@ impl Clock {
     /// ```
     #[must_use]
     pub fn mock() -> (Self, MockClock) {
-        let mock = MockClock {
-            nanos: Arc::new(AtomicU64::new(0)),
-        };
+        let mock = MockClock { nanos: Arc::new(AtomicU64::new(0)) };
         (Self::from_source(mock.clone()), mock)
     }
 
@@ -103,9 +101,7 @@ impl Clock {
     #[must_use]
     pub fn from_source(source: impl TimeSource + 'static) -> Self {
         let latest = AtomicU64::new(0);
-        Self {
-            source: Source::Custom(Arc::new(Clamped { latest, source })),
-        }
+        Self { source: Source::Custom(Arc::new(Clamped { latest, source })) }
     }
 
     /// Nanoseconds since the clock's start, below [`NEVER`]; never less than any call that returned earlier, on any
@@ -129,9 +125,7 @@ impl<T: TimeSource + ?Sized> Clamped<T> {
 impl Default for Clock {
     /// The computer's monotonic clock, started now.
     fn default() -> Self {
-        Self {
-            source: Source::Real(Instant::now()),
-        }
+        Self { source: Source::Real(Instant::now()) }
     }
 }
 

@@ -25,11 +25,6 @@ pub(crate) fn remaining(deadline: u64, now: u64) -> Option<Duration> {
     (deadline != NEVER).then(|| Duration::from_nanos(deadline.saturating_sub(now)))
 }
 
-/// The earlier of two deadlines.
-pub(crate) fn earliest(one: u64, other: u64) -> u64 {
-    one.min(other)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,11 +53,5 @@ mod tests {
         assert_eq!(remaining(10, 4), Some(Duration::from_nanos(6)));
         assert_eq!(remaining(10, 11), Some(Duration::ZERO));
         assert_eq!(remaining(NEVER, 11), None);
-    }
-
-    #[test]
-    fn never_is_later_than_anything() {
-        assert_eq!(earliest(NEVER, 5), 5);
-        assert_eq!(earliest(4, 5), 4);
     }
 }

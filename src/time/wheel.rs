@@ -45,11 +45,7 @@ struct Timer {
     after: u32,
 }
 
-const UNSCHEDULED: Timer = Timer {
-    deadline: NEVER,
-    before: NONE,
-    after: NONE,
-};
+const UNSCHEDULED: Timer = Timer { deadline: NEVER, before: NONE, after: NONE };
 
 /// A bucket, named by a level and a digit.
 #[derive(Clone, Copy)]
@@ -71,10 +67,7 @@ impl Bucket {
     }
 
     fn from_number(number: u32) -> Self {
-        Self {
-            level: number as usize / BUCKETS,
-            digit: u64::from(number) % BUCKETS as u64,
-        }
+        Self { level: number as usize / BUCKETS, digit: u64::from(number) % BUCKETS as u64 }
     }
 
     fn number(self) -> usize {
@@ -98,13 +91,7 @@ impl Bucket {
 impl Wheel {
     /// A wheel that has not turned yet. Allocates nothing until something is scheduled.
     pub(crate) const fn new() -> Self {
-        Self {
-            timers: Vec::new(),
-            heads: Vec::new(),
-            occupied: [0; LEVELS],
-            cursor: 0,
-            next: NEVER,
-        }
+        Self { timers: Vec::new(), heads: Vec::new(), occupied: [0; LEVELS], cursor: 0, next: NEVER }
     }
 
     /// Makes `slot` fall due at `deadline` (nanoseconds on the clock by which the wheel is turned), instead of any
@@ -178,11 +165,13 @@ impl Wheel {
     }
 
     /// Whether nothing is scheduled. O(1).
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.occupied == [0; LEVELS]
     }
 
     /// Forgets all schedules, keeping the memory for new ones. O(n).
+    #[cfg(test)]
     pub(crate) fn clear(&mut self) {
         self.timers.clear();
         self.heads.fill(NONE);

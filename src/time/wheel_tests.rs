@@ -41,11 +41,7 @@ struct Pair {
 
 impl Pair {
     fn new() -> Self {
-        Self {
-            wheel: Wheel::new(),
-            model: BTreeMap::new(),
-            now: 0,
-        }
+        Self { wheel: Wheel::new(), model: BTreeMap::new(), now: 0 }
     }
 
     fn schedule(&mut self, slot: u32, deadline: u64) {
@@ -77,10 +73,7 @@ impl Pair {
         let reported = due(&mut self.wheel, now, limit);
         assert!(reported.len() <= limit);
         for slot in &reported {
-            let deadline = self
-                .model
-                .remove(slot)
-                .expect("reported though not scheduled");
+            let deadline = self.model.remove(slot).expect("reported though not scheduled");
             assert!(deadline <= now, "reported before its time");
         }
         reported.len()
@@ -96,10 +89,7 @@ impl Pair {
             }
         }
         assert!(self.wheel.next_due() > now, "no end");
-        assert!(
-            self.model.values().all(|&deadline| deadline > now),
-            "missed"
-        );
+        assert!(self.model.values().all(|&deadline| deadline > now), "missed");
     }
 
     fn check(&self) {
@@ -123,9 +113,7 @@ impl Pair {
             assert!(!in_use || cursor <= last);
             let mut slot = head;
             while slot != NONE {
-                let Timer {
-                    deadline, after, ..
-                } = self.wheel.timers[slot as usize];
+                let Timer { deadline, after, .. } = self.wheel.timers[slot as usize];
                 let overdue = deadline < cursor && start <= cursor;
                 assert!(overdue || (start..=last).contains(&deadline));
                 slot = after;
@@ -141,9 +129,7 @@ fn random_deadline(random: &mut Random, now: u64) -> u64 {
         2 => now.saturating_sub(random.span(40)),
         3 => now.saturating_add(random.span(64)),
         // Neighbours, so that buckets fill.
-        4..10 => now
-            .saturating_add(1 << 22)
-            .saturating_add(random.below(2000)),
+        4..10 => now.saturating_add(1 << 22).saturating_add(random.below(2000)),
         _ => now.saturating_add(random.span(34)),
     }
 }
@@ -195,11 +181,7 @@ fn with_room_enough_one_turn_reports_exactly_what_is_due() {
                 pair.schedule(random.below(500) as u32, deadline);
             }
             let now = pair.now.saturating_add(random.span(36)).min(NEVER - 1);
-            let expected = pair
-                .model
-                .values()
-                .filter(|&&deadline| deadline <= now)
-                .count();
+            let expected = pair.model.values().filter(|&&deadline| deadline <= now).count();
             assert_eq!(pair.turn(now, 10_000), expected);
         }
     }
@@ -208,17 +190,7 @@ fn with_room_enough_one_turn_reports_exactly_what_is_due() {
 #[test]
 fn a_deadline_is_kept_to_the_nanosecond() {
     let mut wheel = Wheel::new();
-    for deadline in [
-        0,
-        1,
-        63,
-        64,
-        1 << 20,
-        (1 << 36) + 5,
-        (1 << 60) - 1,
-        1 << 63,
-        NEVER - 1,
-    ] {
+    for deadline in [0, 1, 63, 64, 1 << 20, (1 << 36) + 5, (1 << 60) - 1, 1 << 63, NEVER - 1] {
         wheel.schedule(3, deadline);
         if deadline > 0 {
             assert_eq!(due(&mut wheel, deadline - 1, 9), []);

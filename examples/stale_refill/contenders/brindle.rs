@@ -36,10 +36,7 @@ impl Contender for Brindle {
             return Ok(row);
         }
         let loaded = database.load(key)?;
-        match self
-            .cache
-            .insert_at(key, loaded.row.clone(), loaded.snapshot)
-        {
+        match self.cache.insert_at(key, loaded.row.clone(), loaded.snapshot) {
             Ok(_) => Ok(loaded.row),
             // The cache knows of a state at least as new, so the row is not stored. It may be returned: its snapshot was
             // taken after this read began, so it holds every write that had finished by then.

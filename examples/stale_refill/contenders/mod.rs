@@ -26,10 +26,7 @@ pub(crate) trait Contender: Sync {
 pub(crate) const BRINDLE: &str = "Brindle";
 
 /// All of them, each with room for `capacity` rows.
-pub(crate) fn all(
-    capacity: usize,
-    time_to_live: Duration,
-) -> Result<Vec<Box<dyn Contender>>, Error> {
+pub(crate) fn all(capacity: usize, time_to_live: Duration) -> Result<Vec<Box<dyn Contender>>, Error> {
     Ok(vec![
         Box::new(plain::Plain::new(capacity, time_to_live)),
         Box::new(moka::Moka::new(capacity, time_to_live)),

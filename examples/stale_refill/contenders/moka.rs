@@ -14,10 +14,7 @@ pub(crate) struct Moka {
 
 impl Moka {
     pub(crate) fn new(capacity: usize, time_to_live: Duration) -> Self {
-        let cache = moka::sync::Cache::builder()
-            .max_capacity(capacity as u64)
-            .time_to_live(time_to_live)
-            .build();
+        let cache = moka::sync::Cache::builder().max_capacity(capacity as u64).time_to_live(time_to_live).build();
         Self { cache }
     }
 }
@@ -28,9 +25,7 @@ impl Contender for Moka {
     }
 
     fn read(&self, key: u64, database: &Reader) -> Result<Row, Error> {
-        self.cache
-            .try_get_with(key, || database.load(key).map(|loaded| loaded.row))
-            .map_err(Error::SharedLoad)
+        self.cache.try_get_with(key, || database.load(key).map(|loaded| loaded.row)).map_err(Error::SharedLoad)
     }
 
     fn written(&self, key: u64, _: Committed) {

@@ -36,11 +36,7 @@ struct Entry {
 
 impl Plain {
     pub(crate) fn new(capacity: usize, time_to_live: Duration) -> Self {
-        Self {
-            state: RwLock::default(),
-            capacity,
-            time_to_live,
-        }
+        Self { state: RwLock::default(), capacity, time_to_live }
     }
 
     fn get(&self, key: u64) -> Option<Row> {
@@ -54,19 +50,9 @@ impl Plain {
         let arrival = state.inserts;
         state.inserts += 1;
         state.arrivals.push_back((key, arrival));
-        state.entries.insert(
-            key,
-            Entry {
-                row,
-                expires: Instant::now() + self.time_to_live,
-                arrival,
-            },
-        );
+        state.entries.insert(key, Entry { row, expires: Instant::now() + self.time_to_live, arrival });
         while let Some(&(oldest, arrival)) = state.arrivals.front() {
-            let resident = state
-                .entries
-                .get(&oldest)
-                .is_some_and(|entry| entry.arrival == arrival);
+            let resident = state.entries.get(&oldest).is_some_and(|entry| entry.arrival == arrival);
             if resident && state.entries.len() <= self.capacity {
                 break;
             }
@@ -93,10 +79,6 @@ impl Contender for Plain {
     }
 
     fn written(&self, key: u64, _: Committed) {
-        self.state
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .entries
-            .remove(&key);
+        self.state.write().unwrap_or_else(PoisonError::into_inner).entries.remove(&key);
     }
 }

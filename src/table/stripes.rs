@@ -9,9 +9,12 @@ use crate::event::Cause;
 
 use super::pin::Pin;
 use super::pin::Pinned;
+use super::reader::FastReading;
 use super::reader::Readers;
 use super::reader::Reading;
 use super::reclaim::Panic;
+use super::reclaim::keep_first;
+use super::reclaim::resume;
 use super::stripe::Found;
 use super::stripe::Stripe;
 
@@ -47,17 +50,44 @@ impl<K, V> Table<K, V> {
     }
 
     /// The entry of `key`, expired or not, or the look-up that did not find it. Takes no lock.
-    #[inline(always)]
-    pub(crate) fn find<Q>(&self, hash: u64, key: &Q) -> Result<Found<'_, K, V>, Reading<'_>>
+    pub(crate) fn find<'a, Q>(&'a self, hash: u64, key: &Q, reading: Reading<'a>) -> Result<Found<'a, K, V>, Reading<'a>>
     where
         Q: Equivalent<K> + ?Sized,
     {
-        self.stripe_number(self.stripe_of(hash)).find(hash, key, self.readers.enter())
+        self.stripe_number(self.stripe_of(hash)).find(hash, key, reading)
+    }
+
+    /// As `find`, but gives up early: an error is no miss.
+    #[inline(always)]
+    pub(crate) fn find_fast<'a, Q>(
+        &'a self,
+        hash: u64,
+        key: &Q,
+        reading: FastReading<'a>,
+    ) -> Result<Found<'a, K, V>, FastReading<'a>>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        self.stripe_number(self.stripe_of(hash)).find_fast(hash, key, reading)
     }
 
     /// Drops what stripe `number` has retired and nobody uses any more.
     pub(crate) fn reclaim(&self, number: usize) -> Result<(), Panic> {
         self.stripe_number(number).reclaim(&self.readers)
+    }
+
+    /// Drops what every stripe has retired and nobody uses any more.
+    pub(crate) fn reclaim_all(&self) -> Result<(), Panic> {
+        let mut panic = None;
+        self.stripes.iter().for_each(|stripe| keep_first(&mut panic, stripe.reclaim(&self.readers)));
+        panic.map_or(Ok(()), Err)
+    }
+
+    /// Drops every entry that no guard holds. Nobody is told.
+    pub(crate) fn close(&self) {
+        let mut panic = None;
+        self.stripes.iter().for_each(|stripe| keep_first(&mut panic, stripe.close(&self.readers)));
+        resume(panic.map_or(Ok(()), Err));
     }
 
     /// Makes a hold on an entry of stripe `number` one that can be kept.

@@ -1,0 +1,384 @@
+//! Counts every byte: what a cache took it gives back, whatever was done with it, and the same work again takes no more.
+
+#![allow(dropping_copy_types, clippy::type_complexity, reason = "what a call answers is often not the point here")]
+
+mod harness;
+
+use std::alloc::GlobalAlloc;
+use std::alloc::Layout;
+use std::alloc::System;
+use std::cell::Cell;
+use std::hash::BuildHasherDefault;
+use std::hash::DefaultHasher;
+use std::sync::atomic::AtomicI64;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
+use std::thread;
+use std::time::Duration;
+
+use brindle::Cache;
+use brindle::Clock;
+use brindle::Op;
+use brindle::Ordering;
+
+use harness::Ledger;
+use harness::Random;
+use harness::planned;
+use harness::planned_in_drop;
+use harness::survives;
+use harness::watched;
+
+/// Bytes in use on each account. Account 0 is nobody's.
+static ACCOUNTS: [AtomicI64; 64] = [const { AtomicI64::new(0) }; 64];
+static NEXT: AtomicUsize = AtomicUsize::new(1);
+
+thread_local! {
+    /// The account that the thread's allocations go to, so that tests may run side by side.
+    static ACCOUNT: Cell<usize> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+fn book(bytes: i64) {
+    let _ = ACCOUNT.try_with(|account| ACCOUNTS[account.get()].fetch_add(bytes, SeqCst));
+}
+
+// SAFETY: passes every call on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        book(layout.size() as i64);
+        // SAFETY: passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        book(-(layout.size() as i64));
+        // SAFETY: passed on.
+        unsafe { System.dealloc(at, layout) }
+    }
+
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        book(size as i64 - layout.size() as i64);
+        // SAFETY: passed on.
+        unsafe { System.realloc(at, layout, size) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+fn in_use() -> i64 {
+    ACCOUNTS[ACCOUNT.get()].load(SeqCst)
+}
+
+/// What it allocates is on nobody's account.
+fn uncounted<R>(work: impl FnOnce() -> R) -> R {
+    let account = ACCOUNT.replace(0);
+    let result = work();
+    ACCOUNT.set(account);
+    result
+}
+
+/// Runs `test` on a thread with an account of its own.
+fn counted(test: impl FnOnce() + Send + 'static) {
+    watched(move || {
+        // What a thread takes once, it has taken before the count begins.
+        Cache::new(1).insert(1, 1);
+        survives(|| planned());
+        ACCOUNT.set(NEXT.fetch_add(1, SeqCst));
+        test();
+        ACCOUNT.set(0);
+    });
+}
+
+/// Nothing of what `work` took is left, the first time and any other.
+#[track_caller]
+fn leaves_nothing(name: &str, mut work: impl FnMut()) {
+    for round in 0..3 {
+        let before = in_use();
+        work();
+        assert_eq!(in_use() - before, 0, "bytes left by `{name}` in round {round}");
+    }
+}
+
+/// What a test puts in: something without and something with memory of its own.
+trait Item: Clone + Send + Sync + 'static {
+    fn of(number: u64) -> Self;
+}
+
+impl Item for u64 {
+    fn of(number: u64) -> Self {
+        number
+    }
+}
+
+impl Item for String {
+    fn of(number: u64) -> Self {
+        format!("the value of number {number}")
+    }
+}
+
+fn small<V: Item + std::hash::Hash + Eq>() -> Cache<V, V> {
+    Cache::builder().max_capacity(500).stripes(4).build().unwrap()
+}
+
+fn every_way_out<V: Item + std::hash::Hash + Eq>() {
+    leaves_nothing("build", || drop(small::<V>()));
+    leaves_nothing("fill", || {
+        let cache = small::<V>();
+        (0..400).for_each(|key| drop(cache.insert(V::of(key), V::of(key))));
+    });
+    leaves_nothing("evict", || {
+        let cache = small::<V>();
+        (0..5_000).for_each(|key| drop(cache.insert(V::of(key), V::of(key))));
+        assert!(cache.stats().evicted >= 4_500);
+    });
+    leaves_nothing("replace", || {
+        let cache = small::<V>();
+        (0..5_000).for_each(|number| drop(cache.insert(V::of(number % 50), V::of(number))));
+        (0..500).for_each(|number| drop(cache.entry(V::of(number % 50)).and_compute_with(|_| Op::Put(V::of(number)))));
+        assert!(cache.insert_if_absent(V::of(1), V::of(2)).is_err());
+    });
+    leaves_nothing("remove and clear", || {
+        let cache = small::<V>();
+        for _ in 0..5 {
+            (0..400).for_each(|key| drop(cache.insert(V::of(key), V::of(key))));
+            (0..200).for_each(|key| drop(cache.remove(&V::of(key))));
+            (200..300).for_each(|key| drop(cache.invalidate(&V::of(key))));
+            cache.retain(|key, _| *key != V::of(350));
+            cache.clear();
+            assert_eq!(cache.len(), 0);
+        }
+    });
+    leaves_nothing("guards", || {
+        let cache = small::<V>();
+        let mut guards = Vec::new();
+        for key in 0..2_000 {
+            cache.insert(V::of(key % 700), V::of(key));
+            guards.extend(cache.get_ref(&V::of(key % 700)));
+        }
+        guards.truncate(1_000);
+        let walk: Vec<_> = cache.iter().take(300).collect();
+        cache.clear();
+        cache.reclaim();
+        drop(cache);
+        drop((guards, walk));
+    });
+    leaves_nothing("tombstones", || {
+        for ordering in [Ordering::PerKey, Ordering::Global] {
+            let cache = Cache::builder().max_capacity(100).tombstone_capacity(300).ordering(ordering).build().unwrap();
+            for key in 0..2_000 {
+                let _ = cache.insert_at(V::of(key), V::of(key), key);
+                cache.invalidate_at(&V::of(key / 2), key);
+            }
+        }
+    });
+    leaves_nothing("expiry", || {
+        let (clock, hand) = Clock::mock();
+        let builder = Cache::builder().max_capacity(500).clock(clock).time_to_idle(Duration::from_secs(50));
+        let cache = builder.removal_listener(|_| ()).build().unwrap();
+        for key in 0..3_000 {
+            cache.insert_with_ttl(V::of(key), V::of(key), Duration::from_secs(key % 100));
+            hand.advance(Duration::from_millis(700));
+            cache.get(&V::of(key / 2));
+        }
+        assert!(cache.stats().expired > 500);
+    });
+    leaves_nothing("deep look-ups", || {
+        fn down<V: Item + std::hash::Hash + Eq>(cache: &Cache<V, V>, level: u64) {
+            cache.with(&V::of(level), |_| {
+                if level > 0 {
+                    down(cache, level - 1)
+                }
+            });
+        }
+        let cache = small::<V>();
+        (0..30).for_each(|key| drop(cache.insert(V::of(key), V::of(key))));
+        down(&cache, 29);
+    });
+}
+
+#[test]
+fn numbers_leave_nothing() {
+    counted(every_way_out::<u64>);
+}
+
+#[test]
+fn strings_leave_nothing() {
+    counted(every_way_out::<String>);
+}
+
+/// A value that panics now and then, with memory of its own.
+struct Moody(Box<u64>);
+
+impl Clone for Moody {
+    fn clone(&self) -> Self {
+        if *self.0 % 7 == 3 {
+            planned();
+        }
+        Moody(self.0.clone())
+    }
+}
+
+impl Drop for Moody {
+    fn drop(&mut self) {
+        if *self.0 % 11 == 5 {
+            planned_in_drop();
+        }
+    }
+}
+
+#[test]
+fn panics_leave_nothing() {
+    counted(|| {
+        leaves_nothing("panics", || {
+            let builder = Cache::builder().max_capacity(300).stripes(2).weigher(|_, value: &Moody| {
+                if *value.0 % 13 == 4 {
+                    planned();
+                }
+                *value.0 % 4
+            });
+            let cache = builder
+                .removal_listener(|removed| {
+                    if *removed.value().0 % 5 == 1 {
+                        planned()
+                    }
+                })
+                .build()
+                .unwrap();
+            for number in 0..4_000 {
+                let key = format!("key {}", number % 400);
+                survives(|| cache.insert(key.clone(), Moody(Box::new(number))));
+                survives(|| drop(cache.get(&key)));
+                survives(|| drop(cache.get_ref(&key)));
+                survives(|| cache.with(&key, |_| planned()));
+                survives(|| {
+                    drop(cache.entry(key.clone()).and_compute_with(|_| if number % 3 == 0 { planned() } else { Op::Keep }))
+                });
+                if number % 5 == 0 {
+                    survives(|| drop(cache.remove(&key)));
+                }
+            }
+            survives(|| cache.clear());
+            survives(|| cache.reclaim());
+            survives(|| drop(cache));
+        });
+    });
+}
+
+#[test]
+fn growth_with_readers_leaves_nothing() {
+    counted(|| {
+        let account = ACCOUNT.get();
+        leaves_nothing("growth", || {
+            let cache: Cache<u64, String> = Cache::builder().max_capacity(100_000).stripes(2).build().unwrap();
+            let readers: Vec<_> = uncounted(|| {
+                let reader = |number: u64| {
+                    let cache = cache.clone();
+                    thread::spawn(move || {
+                        Cache::new(1).insert(1, 1);
+                        ACCOUNT.set(account);
+                        let mut random = Random(number);
+                        for _ in 0..15_000 {
+                            let key = random.below(20_000);
+                            assert!(cache.with(&key, |value| value.ends_with(&format!(" {key}"))) != Some(false));
+                            if key.is_multiple_of(16) {
+                                drop(cache.get_ref(&key));
+                            }
+                        }
+                        drop(cache);
+                        ACCOUNT.set(0);
+                    })
+                };
+                (0..2).map(reader).collect()
+            });
+            for key in 0..20_000 {
+                cache.insert(key, format!("value {key}"));
+                if key % 5 == 0 {
+                    cache.remove(&(key / 2));
+                }
+            }
+            uncounted(|| readers.into_iter().for_each(|reader| reader.join().unwrap()));
+        });
+    });
+}
+
+#[test]
+fn every_value_is_dropped_once() {
+    watched(|| {
+        for seed in 0..6 {
+            let ledger = Ledger::default();
+            let (clock, hand) = Clock::mock();
+            let builder = Cache::builder().max_capacity(200).stripes(2).clock(clock).tombstone_capacity(50);
+            let cache = builder.weigher(|_, value: &harness::Counted| value.number % 5).removal_listener(drop).build().unwrap();
+            let mut random = Random(seed);
+            let mut guards = Vec::new();
+            for number in 0..6_000 {
+                let key = random.below(150);
+                match random.below(14) {
+                    0..=3 => drop(cache.insert(key, ledger.value(number))),
+                    4 => drop(cache.insert_at(key, ledger.value(number), random.below(number + 1))),
+                    5 => drop(cache.insert_with_ttl(key, ledger.value(number), Duration::from_secs(random.below(9)))),
+                    6 => drop(cache.insert_if_absent(key, ledger.value(number))),
+                    7 => drop(cache.entry(key).and_compute_with(|_| Op::Put(ledger.value(number)))),
+                    8 => drop(cache.remove(&key)),
+                    9 => drop(cache.get(&key)),
+                    10 => guards.extend(cache.get_ref(&key)),
+                    11 => drop(cache.invalidate_at(&key, number)),
+                    12 if number % 200 == 0 => cache.clear(),
+                    12 => cache.retain(|_, value| value.number % 97 > 0),
+                    _ => hand.advance(Duration::from_millis(random.below(300))),
+                }
+                if guards.len() > 40 {
+                    guards.drain(..30);
+                }
+            }
+            cache.reclaim();
+            let held = guards.len();
+            assert!(ledger.alive() <= cache.len() + held, "seed {seed}: {} alive of {}", ledger.alive(), ledger.made());
+            drop(cache);
+            drop(guards);
+            ledger.all_dropped_once();
+        }
+    });
+}
+
+#[test]
+fn the_same_work_takes_the_same_memory_for_ever() {
+    counted(|| {
+        let (clock, hand) = Clock::mock();
+        let builder = Cache::builder().max_capacity(1_000).stripes(2).clock(clock).tombstone_capacity(400);
+        let builder = builder.hasher(BuildHasherDefault::<DefaultHasher>::default());
+        let cache: Cache<u64, String, _> = builder.removal_listener(drop).build().unwrap();
+        let mut levels = Vec::new();
+        for cycle in 0..120_u64 {
+            let mut random = Random(cycle % 2);
+            for number in 0..3_000 {
+                let key = random.below(2_500);
+                match random.below(10) {
+                    0..=4 => drop(cache.insert(key, String::of(key))),
+                    5 => drop(cache.insert_with_ttl(key, String::of(key), Duration::from_secs(random.below(100)))),
+                    6 => drop(cache.insert_at(key, String::of(key), cycle * 3_000 + number)),
+                    7 => drop(cache.remove(&key)),
+                    8 => {
+                        let guard = cache.get_ref(&key);
+                        cache.invalidate_at(&key, cycle * 3_000 + number);
+                        drop(guard);
+                    }
+                    _ => drop(cache.get(&key)),
+                }
+                hand.advance(Duration::from_millis(20));
+            }
+            cache.clear();
+            cache.reclaim();
+            levels.push(in_use());
+        }
+        // Lists that double now and then are no leak; what grows cycle after cycle is one.
+        let highest = |cycle: usize| *levels[..cycle].iter().max().unwrap();
+        let records = (20..levels.len()).filter(|&cycle| levels[cycle] > highest(cycle) + 64).count();
+        assert!(records <= 8, "{records} of 100 cycles took more than ever before: {levels:?}");
+        assert!(highest(levels.len()) <= 2 * highest(12), "{levels:?}");
+        let (said, real) = (cache.memory_used() as i64, in_use());
+        assert!((said - real).abs() <= real / 5, "says that it uses {said} bytes, uses {real}");
+    });
+}

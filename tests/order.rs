@@ -1,0 +1,489 @@
+//! Promise 5: order decides, not arrival. Whatever the order in which source-versioned writes and invalidations arrive, and however
+//! often, they end in the same state; and what is forgotten of absent keys never lets an old state in.
+
+mod common;
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use brindle::Builder;
+use brindle::Cache;
+use brindle::Cause;
+use brindle::Clock;
+use brindle::Computed;
+use brindle::EqualSource;
+use brindle::Op;
+use brindle::Ordering;
+use brindle::WhenForgotten;
+
+use common::Flat;
+use common::Rng;
+use common::together;
+use common::watched;
+
+/// A message from the source of truth.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Message {
+    Write(u64),
+    Invalidate(u64),
+}
+
+use Message::Invalidate;
+use Message::Write;
+
+fn deliver(cache: &Cache<u64, u64>, key: u64, message: Message) {
+    match message {
+        Write(source) => _ = cache.insert_at(key, source, source),
+        Invalidate(source) => _ = cache.invalidate_at(&key, source),
+    }
+}
+
+/// What is there when all messages have arrived: the newest write, unless something at or above it was invalidated.
+fn outcome(messages: &[Message]) -> Option<u64> {
+    let newest = messages.iter().filter_map(|message| if let Write(source) = message { Some(*source) } else { None }).max();
+    let dead = messages.iter().filter_map(|message| if let Invalidate(source) = message { Some(*source) } else { None }).max();
+    newest.filter(|newest| dead.is_none_or(|dead| *newest > dead))
+}
+
+fn builders() -> impl Iterator<Item = Builder<u64, u64>> {
+    let orderings = [Ordering::PerKey, Ordering::Global];
+    let equals = [EqualSource::Refuse, EqualSource::Replace];
+    orderings.into_iter().flat_map(move |ordering| {
+        equals.into_iter().map(move |equal| Cache::builder().ordering(ordering).equal_source(equal).tombstone_capacity(1 << 20))
+    })
+}
+
+/// Every sequence of `length` of the messages, repetitions among them: so every permutation of every choice with duplicates.
+fn sequences(messages: &[Message], length: u32) -> impl Iterator<Item = Vec<Message>> {
+    let kinds = messages.len();
+    (0..kinds.pow(length)).map(move |number| (0..length).map(|at| messages[number / kinds.pow(at) % kinds]).collect())
+}
+
+#[test]
+fn every_permutation_ends_in_the_same_state() {
+    watched(|| {
+        let some = [Write(0), Write(5), Write(u64::MAX), Invalidate(0), Invalidate(5), Invalidate(u64::MAX)];
+        let more = [Write(1), Write(2), Write(3), Invalidate(1), Invalidate(2)];
+        for builder in builders() {
+            let cache = builder.build().unwrap();
+            let all = (1..=5).flat_map(|length| sequences(&some, length)).chain(sequences(&more, 6));
+            for (key, sequence) in all.enumerate() {
+                let key = key as u64;
+                sequence.iter().for_each(|message| deliver(&cache, key, *message));
+                assert_eq!(cache.get(&key), outcome(&sequence), "{sequence:?}");
+                if let Some(entry) = cache.get_entry(&key) {
+                    assert_eq!(entry.version.source(), entry.value);
+                }
+            }
+        }
+    });
+}
+
+fn evict_all(cache: &Cache<u64, u64>) {
+    cache.set_capacity(0);
+    assert!(cache.is_empty());
+    cache.set_capacity(u64::MAX);
+}
+
+#[test]
+fn evictions_between_change_nothing_but_cost_misses() {
+    watched(|| {
+        let messages = [Write(0), Write(1), Write(2), Invalidate(0), Invalidate(1)];
+        for builder in builders() {
+            let cache = builder.stripes(1).build().unwrap();
+            for (key, sequence) in (1..=4).flat_map(|length| sequences(&messages, length)).enumerate() {
+                let key = key as u64;
+                for (at, message) in sequence.iter().enumerate() {
+                    deliver(&cache, key, *message);
+                    // A pattern of evictions for each sequence, so that all come about.
+                    if (key + key / 16) >> at & 1 == 1 {
+                        evict_all(&cache);
+                    }
+                    let allowed = outcome(&sequence[..=at]);
+                    let there = cache.get(&key);
+                    assert!(there.is_none() || there == allowed, "{there:?} after {:?}", &sequence[..=at]);
+                }
+                // All that arrives again, in another order, finds its place.
+                sequence.iter().rev().for_each(|message| deliver(&cache, key, *message));
+                assert_eq!(cache.get(&key), outcome(&sequence), "{sequence:?}");
+            }
+        }
+    });
+}
+
+/// Messages for each key; with `tight`, sources that keys share.
+fn traffic(keys: u64, rng: &mut Rng) -> Vec<(u64, Message)> {
+    let one = |rng: &mut Rng| {
+        let source = rng.below(40);
+        if rng.below(3) == 0 { Invalidate(source) } else { Write(source) }
+    };
+    (0..keys * 20).map(|at| (at % keys, one(rng))).collect()
+}
+
+fn outcome_of(key: u64, traffic: &[(u64, Message)]) -> Option<u64> {
+    outcome(&traffic.iter().filter(|(other, _)| *other == key).map(|(_, message)| *message).collect::<Vec<_>>())
+}
+
+#[test]
+fn threads_that_deliver_in_any_order_agree() {
+    watched(|| {
+        const KEYS: u64 = 48;
+        for builder in builders() {
+            // Half of the rounds with room for a quarter of the keys, so that entries come and go.
+            let cache = builder.max_capacity(KEYS).stripes(2).build().unwrap();
+            for round in 0..6 {
+                cache.set_capacity(if round % 2 == 0 { 1000 } else { KEYS / 4 });
+                let messages = traffic(KEYS, &mut Rng::new(round));
+                let shifted: Vec<_> = messages.iter().map(|(key, message)| (key + round * KEYS, *message)).collect();
+                together(4, |thread| {
+                    let mut mine = shifted.clone();
+                    Rng::new(round * 10 + thread as u64).shuffle(&mut mine);
+                    mine.iter().take(shifted.len() / 2).for_each(|(key, message)| deliver(&cache, *key, *message));
+                });
+                // What no thread had taken up comes last.
+                cache.set_capacity(1000);
+                shifted.iter().for_each(|(key, message)| deliver(&cache, *key, *message));
+                for key in round * KEYS..(round + 1) * KEYS {
+                    assert_eq!(cache.get(&key), outcome_of(key, &shifted), "key {key} of round {round}");
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn global_order_needs_no_memory() {
+    watched(|| {
+        for tombstones in [0, 1, 3, 17] {
+            let (clock, time) = Clock::mock();
+            let cache = Cache::builder()
+                .max_capacity(8)
+                .stripes(if tombstones == 17 { 4 } else { 1 })
+                .ordering(Ordering::Global)
+                .tombstone_capacity(tombstones)
+                .tombstone_ttl(Duration::from_secs(1))
+                .clock(clock)
+                .build()
+                .unwrap();
+            let mut rng = Rng::new(tombstones as u64);
+            let mut arrived: Vec<Vec<Message>> = vec![Vec::new(); 24];
+            for step in 0..6000_u64 {
+                let key = rng.below(24);
+                // Late by anything between nothing and for ever; each source is used once.
+                let source = if rng.below(2) == 0 { step } else { rng.below(step + 1) };
+                let message = if rng.below(3) == 0 { Invalidate(source) } else { Write(source) };
+                deliver(&cache, key, message);
+                arrived[key as usize].push(message);
+                if rng.below(50) == 0 {
+                    cache.clear();
+                }
+                if rng.below(20) == 0 {
+                    // Long after every tombstone's time.
+                    time.advance(Duration::from_secs(rng.below(5)));
+                }
+                let looked_at = rng.below(24);
+                let there = cache.get(&looked_at);
+                let allowed = outcome(&arrived[looked_at as usize]);
+                assert!(there.is_none() || there == allowed, "{there:?} instead of {allowed:?}, {tombstones} tombstones");
+                assert!(cache.stats().tombstones <= tombstones.next_multiple_of(4).max(tombstones));
+            }
+            // Floors have come about: with fewer tombstones than keys, or by age.
+            assert!(tombstones > 3 || cache.stats().tombstones_lost > 20);
+            // And it goes on: what is newer than everything is taken.
+            cache.set_capacity(1000);
+            for key in 0..24 {
+                assert!(cache.insert_at(key, 10_000 + key, 10_000 + key).is_ok());
+                assert_eq!(cache.get(&key), Some(10_000 + key));
+            }
+        }
+    });
+}
+
+#[test]
+fn a_floor_lasts_for_ever_and_keeps_plain_writes_in_order() {
+    watched(|| {
+        let (clock, time) = Clock::mock();
+        let cache = Cache::builder().ordering(Ordering::Global).tombstone_capacity(1).stripes(1).clock(clock).build().unwrap();
+        let seen = cache.insert_at(1, 50, 50).unwrap();
+        assert!(cache.invalidate_at(&1, 60));
+        assert!(cache.invalidate_at(&2, 61), "which costs key 1 its tombstone");
+        time.advance(Duration::from_secs(1_000_000_000));
+        let refused = cache.insert_at(1, 60, 60).unwrap_err();
+        assert_eq!((refused.key, refused.value), (1, 60));
+        assert!(refused.current.source() >= 60);
+        // A load may fill it all the same, and still no version goes back.
+        let filled = cache.insert(1, 7);
+        assert!(filled > seen && filled.source() >= 60);
+        assert!(cache.insert_at(1, 60, 60).is_err());
+        assert!(cache.insert_at(1, 62, 62).is_ok());
+    });
+}
+
+fn forgetful(choice: WhenForgotten) -> (Cache<u64, u64, Flat>, brindle::MockClock) {
+    let (clock, time) = Clock::mock();
+    let cache = Cache::builder()
+        .tombstone_capacity(2)
+        .tombstone_ttl(Duration::from_secs(10))
+        .when_forgotten(choice)
+        .stripes(1)
+        .clock(clock)
+        .hasher(Flat)
+        .build();
+    (cache.unwrap(), time)
+}
+
+/// As [`forgetful`], with keys that do not share their hash.
+fn overflown(choice: WhenForgotten) -> (Cache<u64, u64, common::Itself>, brindle::MockClock) {
+    let (clock, time) = Clock::mock();
+    let builder = Cache::builder().tombstone_capacity(2).tombstone_ttl(Duration::from_secs(10)).when_forgotten(choice);
+    let cache = builder.stripes(1).clock(clock).hasher(common::Itself).build().unwrap();
+    cache.insert_at(50, 5, 5).unwrap();
+    assert!(cache.invalidate_at(&1, 9));
+    time.advance(Duration::from_secs(1));
+    assert!(cache.invalidate_at(&2, 9));
+    assert_eq!(cache.stats().tombstones_lost, 0);
+    assert!(cache.invalidate_at(&3, 9), "one too many");
+    assert_eq!((cache.stats().tombstones_lost, cache.stats().tombstones), (1, 2));
+    (cache, time)
+}
+
+#[test]
+fn a_forgetful_stripe_refuses_until_the_lag_has_passed() {
+    watched(|| {
+        let (cache, time) = overflown(WhenForgotten::Refuse);
+        for key in [1, 2, 3, 4] {
+            let refused = cache.insert_at(key, 100, 100).unwrap_err();
+            assert_eq!((refused.key, refused.value), (key, 100));
+        }
+        assert_eq!(cache.stats().refused_stale, 4);
+        // What is present knows its own past.
+        assert!(cache.insert_at(50, 6, 6).is_ok());
+        assert!(cache.insert_at(50, 4, 4).is_err());
+        // Writes without a source, loads among them, go on filling the cache; but what they brought does not know the key's past.
+        cache.insert(1, 7);
+        assert_eq!(cache.get(&1), Some(7));
+        assert!(cache.insert_at(1, 8, 8).is_err(), "it may be dead: key 1 was invalidated at 9");
+        // The lost tombstone would have gone ten seconds after its burial.
+        time.advance(Duration::from_nanos(9_000_000_000 - 1));
+        assert!(cache.insert_at(4, 1, 1).is_err());
+        time.advance(Duration::from_nanos(1));
+        assert!(cache.insert_at(4, 1, 1).is_ok());
+        assert!(cache.insert_at(2, 9, 9).is_err(), "its own tombstone is a second younger");
+        assert!(cache.insert_at(2, 10, 10).is_ok());
+    });
+}
+
+#[test]
+fn a_forgetful_stripe_accepts_if_told_to() {
+    watched(|| {
+        let (cache, _time) = overflown(WhenForgotten::Accept);
+        assert!(cache.insert_at(1, 1, 1).is_ok(), "what was forgotten is accepted");
+        assert!(cache.insert_at(2, 9, 9).is_err(), "what is known is not");
+        assert!(cache.insert_at(3, 9, 9).is_err());
+        assert!(cache.insert_at(3, 10, 10).is_ok());
+        assert_eq!(cache.stats().tombstones_lost, 1);
+    });
+}
+
+#[test]
+fn no_tombstones_at_all_is_as_careful_as_that_must_be() {
+    watched(|| {
+        let (clock, time) = Clock::mock();
+        let lag = Duration::from_secs(10);
+        let cache = Cache::builder().tombstone_capacity(0).tombstone_ttl(lag).stripes(1).clock(clock).build().unwrap();
+        assert!(cache.insert_at(1, 5, 5).is_ok(), "nothing is forgotten yet");
+        assert!(cache.invalidate(&1));
+        assert!(cache.insert_at(1, 5, 5).is_err() && cache.insert_at(2, 9, 9).is_err());
+        time.advance(lag);
+        assert!(cache.insert_at(1, 5, 5).is_ok() && cache.insert_at(2, 9, 9).is_ok());
+    });
+}
+
+#[test]
+fn keys_of_one_hash_share_what_is_known() {
+    watched(|| {
+        let (cache, _time) = forgetful(WhenForgotten::Refuse);
+        assert!(cache.invalidate_at(&1, 5));
+        assert!(cache.invalidate_at(&2, 9));
+        assert!(cache.insert_at(1, 5, 5).is_err());
+        assert!(cache.insert_at(1, 9, 9).is_err(), "for the other's sake");
+        assert!(cache.insert_at(1, 10, 10).is_ok() && cache.insert_at(2, 10, 10).is_ok());
+        assert_eq!((cache.get(&1), cache.get(&2)), (Some(10), Some(10)));
+        assert!(cache.invalidate(&1));
+        assert_eq!((cache.get(&1), cache.get(&2)), (None, Some(10)));
+    });
+}
+
+#[test]
+fn a_tombstone_stays_for_its_time() {
+    watched(|| {
+        let (clock, time) = Clock::mock();
+        let cache = Cache::builder().tombstone_ttl(Duration::from_secs(10)).clock(clock).build().unwrap();
+        assert!(cache.invalidate_at(&1, 7));
+        let refused = cache.insert_at(1, 6, 6).unwrap_err();
+        assert_eq!((refused.key, refused.value, refused.current.source()), (1, 6, 7));
+        time.advance(Duration::from_nanos(10_000_000_000 - 1));
+        assert!(cache.insert_at(1, 7, 7).is_err());
+        time.advance(Duration::from_nanos(1));
+        assert!(cache.insert_at(1, 6, 6).is_ok(), "later than the stated lag");
+        assert_eq!(cache.stats().tombstones_lost, 0);
+    });
+}
+
+#[test]
+fn every_way_out_leaves_what_is_known() {
+    watched(|| {
+        let cache = || Cache::<u64, u64>::builder().stripes(1).build().unwrap();
+        type Out = fn(&Cache<u64, u64>);
+        let for_good: [(&str, Out); 6] = [
+            ("removed", |cache| assert_eq!(cache.remove(&1), Some(5))),
+            ("invalidated", |cache| assert!(cache.invalidate(&1))),
+            ("cleared", |cache| cache.clear()),
+            ("not retained", |cache| cache.retain(|_, _| false)),
+            ("removed on condition", |cache| assert_eq!(cache.remove_if(&1, |_, _| true), Some(5))),
+            ("computed away", |cache| assert!(matches!(cache.entry(1).and_compute_with(|_| Op::Remove), Computed::Removed(_)))),
+        ];
+        for (way, out) in for_good {
+            let cache = cache();
+            cache.insert_at(1, 5, 5).unwrap();
+            out(&cache);
+            assert!(cache.insert_at(1, 4, 4).is_err() && cache.insert_at(1, 5, 5).is_err(), "{way}");
+            assert!(cache.insert_at(1, 6, 6).is_ok(), "{way}");
+        }
+        // What was only evicted may come back; what was there before it may not.
+        let cache = cache();
+        cache.insert_at(1, 5, 5).unwrap();
+        evict_all(&cache);
+        assert!(cache.insert_at(1, 4, 4).is_err());
+        assert!(cache.insert_at(1, 5, 5).is_ok());
+        // What a plain write replaced may not come back either, though it has the same source.
+        let plain = cache.insert(1, 55);
+        assert_eq!(plain.source(), 5);
+        evict_all(&cache);
+        assert!(cache.insert_at(1, 5, 5).is_err());
+        assert!(cache.insert(1, 56) > plain);
+        assert!(cache.insert_at(1, 5, 5).is_err() && cache.insert_at(1, 6, 6).is_ok());
+    });
+}
+
+#[test]
+fn too_heavy_a_value_leaves_its_source_behind() {
+    watched(|| {
+        let cache: Cache<u64, u64> = Cache::builder().max_capacity(10).weigher(|_, value| *value).build().unwrap();
+        cache.insert_at(1, 5, 5).unwrap();
+        assert_eq!(cache.insert_at(1, 11, 6).unwrap().source(), 6);
+        assert_eq!(cache.get(&1), None);
+        assert!(cache.insert_at(1, 5, 5).is_err());
+        assert!(cache.insert_at(1, 7, 6).is_ok(), "the newest state itself may come back, lighter");
+    });
+}
+
+#[test]
+fn equal_sources_go_by_choice_except_to_the_dead() {
+    watched(|| {
+        for (equal, replaces) in [(EqualSource::Refuse, false), (EqualSource::Replace, true)] {
+            let cache = Cache::builder().equal_source(equal).build().unwrap();
+            cache.insert_at(1, "first", 5).unwrap();
+            assert_eq!(cache.insert_at(1, "second", 5).is_ok(), replaces);
+            assert_eq!(cache.get(&1), Some(if replaces { "second" } else { "first" }));
+            assert!(cache.invalidate_at(&1, 5), "an invalidation wins at its own source");
+            assert!(cache.insert_at(1, "third", 5).is_err());
+            // The other way round.
+            assert!(cache.invalidate_at(&2, 5));
+            assert!(cache.insert_at(2, "late", 5).is_err());
+            // A write without a source was later than the state whose source it keeps.
+            cache.insert_at(3, "first", 5).unwrap();
+            cache.insert(3, "plain");
+            assert!(cache.insert_at(3, "first", 5).is_err());
+            assert_eq!(cache.get(&3), Some("plain"));
+        }
+    });
+}
+
+#[test]
+fn plain_writes_keep_the_highest_source() {
+    watched(|| {
+        let cache = Cache::<u64, u64>::builder().stripes(1).build().unwrap();
+        assert_eq!(cache.insert(1, 0).source(), 0);
+        let mut last = cache.insert_at(1, 1, 7).unwrap();
+        let mut rises = |version: brindle::Version, source| {
+            assert!(version > last && version.source() == source, "{version} after {last}");
+            last = version;
+        };
+        rises(cache.insert(1, 2), 7);
+        rises(cache.compare_and_swap(1, cache.get_entry(&1).unwrap().version, 3).unwrap(), 7);
+        cache.invalidate(&1);
+        rises(cache.insert(1, 4), 7);
+        assert!(cache.invalidate_at(&1, 9));
+        rises(cache.insert(1, 5), 9);
+        evict_all(&cache);
+        rises(cache.insert_with_ttl(1, 6, Duration::from_secs(100)), 9);
+        cache.clear();
+        rises(cache.insert_if_absent(1, 7).unwrap(), 9);
+        rises(cache.insert_at(1, 8, u64::MAX).unwrap(), u64::MAX);
+        rises(cache.insert(1, 9), u64::MAX);
+        assert!(cache.insert_at(1, 10, u64::MAX).is_err());
+        assert!(cache.invalidate_at(&1, u64::MAX));
+        rises(cache.insert(1, 11), u64::MAX);
+    });
+}
+
+#[test]
+fn the_lowest_source_is_a_source() {
+    watched(|| {
+        let cache = Cache::<u64, u64>::builder().stripes(1).build().unwrap();
+        assert!(cache.insert_at(1, 0, 0).is_ok());
+        assert!(cache.insert_at(1, 0, 0).is_err());
+        assert!(cache.invalidate(&1));
+        assert!(cache.insert_at(1, 0, 0).is_err());
+        assert!(cache.invalidate_at(&2, 0));
+        assert!(cache.insert_at(2, 0, 0).is_err() && cache.insert_at(2, 1, 1).is_ok());
+        cache.insert(3, 30);
+        assert!(cache.insert_at(3, 0, 0).is_err(), "the plain write was first, and nothing says that this is news");
+        assert!(cache.invalidate_at(&3, 0));
+        assert_eq!(cache.get(&3), None);
+    });
+}
+
+#[test]
+fn values_may_carry_their_source() {
+    watched(|| {
+        let cache: Cache<u64, (u64, &str)> = Cache::builder().versioned_by(|_, value: &(u64, &str)| value.0).build().unwrap();
+        let seven = cache.insert(1, (7, "seven"));
+        assert_eq!(seven.source(), 7);
+        assert_eq!(cache.insert(1, (6, "late")), seven, "refused, and told what is known");
+        assert_eq!(cache.try_insert(1, (7, "again")).unwrap(), seven);
+        assert_eq!(cache.insert_with_ttl(1, (5, "later"), Duration::MAX), seven);
+        assert_eq!((cache.get(&1), cache.stats().refused_stale), (Some((7, "seven")), 3));
+        let conflict = cache.compare_and_swap(1, seven, (7, "swap")).unwrap_err();
+        assert_eq!((conflict.value.1, conflict.current.unwrap().version()), ("swap", seven));
+        let computed = cache.entry(1).and_compute_with(|_| Op::Put((3, "computed")));
+        assert!(matches!(computed, Computed::Superseded((3, "computed"), known) if known == seven));
+        let eight = cache.compare_and_swap(1, seven, (8, "eight")).unwrap();
+        assert_eq!(eight.source(), 8);
+        assert!(cache.invalidate(&1));
+        assert_eq!(cache.insert(1, (8, "back")).source(), 8);
+        assert_eq!(cache.get(&1), None, "the removal ended it");
+        assert!(cache.insert_if_absent(1, (8, "back")).unwrap_err().current.is_none());
+        assert_eq!(cache.insert(1, (9, "nine")).source(), 9);
+        assert_eq!(cache.get(&1), Some((9, "nine")));
+    });
+}
+
+#[test]
+fn an_invalidation_says_whether_it_took_effect() {
+    watched(|| {
+        static TOLD: Mutex<Vec<(u64, u64, Cause)>> = Mutex::new(Vec::new());
+        let listener = |removed: brindle::Removed<u64, u64>| {
+            TOLD.lock().unwrap().push((*removed.key(), *removed.value(), removed.cause()));
+        };
+        let cache = Cache::builder().removal_listener(listener).build().unwrap();
+        cache.insert_at(1, 7, 7).unwrap();
+        assert!(!cache.invalidate_at(&1, 6));
+        assert_eq!((cache.get(&1), cache.stats().refused_stale), (Some(7), 1));
+        assert!(cache.invalidate_at(&1, 7));
+        assert!(cache.invalidate_at(&1, 3), "absent: what was said holds anyway");
+        assert!(cache.insert_at(1, 7, 7).is_err(), "and the lower invalidation took nothing back");
+        assert_eq!(*TOLD.lock().unwrap(), [(1, 7, Cause::Invalidated)]);
+    });
+}
