@@ -2,8 +2,8 @@
 //! a state, nobody later sees an older one. Tiny caches, so that entries come and go and slots are used again all the time.
 //!
 //! The ledger of a key says what no read that starts now may be below: twice a state's sequence number, and one more where that state is
-//! dead. A write raises it when it returns, a read raises it to what it saw, and a removal, when it returns, makes odd what it was when
-//! the removal began.
+//! dead. A write raises it when it returns, a read raises it to what it saw, a removal, when it returns, makes odd what it was when the
+//! removal began, and an invalidation at a source, when it returns, makes dead what is below.
 
 mod common;
 
@@ -18,8 +18,11 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::mpsc::channel;
 use std::thread;
+use std::time::Duration;
 
 use brindle::Cache;
+use brindle::Clock;
+use brindle::MockClock;
 use brindle::Ordering;
 use brindle::Version;
 
@@ -91,6 +94,8 @@ const THREADS: u64 = 4;
 struct Arena<S> {
     cache: Cache<Key, State, S>,
     ledger: Vec<AtomicU64>,
+    /// The last sequence number that each key's writer has begun to write.
+    newest: Vec<AtomicU64>,
     /// Writes carry their sequence as source version.
     sourced: bool,
     capacity: u64,
@@ -99,8 +104,9 @@ struct Arena<S> {
 
 impl<S: BuildHasher + Sync> Arena<S> {
     fn new(cache: Cache<Key, State, S>, sourced: bool) -> Self {
-        let (capacity, ledger) = (cache.capacity(), (0..KEYS).map(|_| AtomicU64::new(0)).collect());
-        Arena { cache, ledger, sourced, capacity, seen: AtomicU64::new(0) }
+        let zeros = || (0..KEYS).map(|_| AtomicU64::new(0)).collect();
+        let (capacity, ledger, newest) = (cache.capacity(), zeros(), zeros());
+        Arena { cache, ledger, newest, sourced, capacity, seen: AtomicU64::new(0) }
     }
 
     fn floor(&self, key: u64) -> u64 {
@@ -114,6 +120,7 @@ impl<S: BuildHasher + Sync> Arena<S> {
     /// Each key has one writer, so that its sequence numbers are written in order.
     fn write(&self, key: u64, sequence: u64) {
         let state = State::new(key, sequence);
+        self.newest[key as usize].store(sequence, SeqCst);
         if !self.sourced {
             self.cache.insert(Key(key), state);
         } else if self.cache.insert_at(Key(key), state, sequence).is_err() {
@@ -169,8 +176,12 @@ impl<S: BuildHasher + Sync> Arena<S> {
             }
             7 if self.sourced => {
                 let source = before[key as usize] / 2 + rng.below(3);
-                cache.invalidate_at(&Key(key), source);
-                return self.raise(key, source * 2 + 1);
+                if cache.invalidate_at(&Key(key), source) {
+                    return self.raise(key, (source * 2).saturating_sub(1));
+                }
+                // For the sake of a state that is there, at that source or above.
+                assert!(source <= self.newest[key as usize].load(SeqCst), "there is no such state");
+                return self.raise(key, source * 2);
             }
             _ => {
                 cache.set_capacity(self.capacity / 2);
@@ -453,12 +464,51 @@ fn a_removal_that_has_returned_is_seen_by_a_later_thread() {
 #[test]
 fn a_plain_write_is_no_older_than_what_was_seen_though_its_source_is_forgotten() {
     watched(|| {
-        let cache = Cache::<u64, u64>::builder().max_capacity(10).stripes(1).tombstone_capacity(1).build().unwrap();
-        let seen = cache.insert_at(1, 5, 5).unwrap();
-        assert!(cache.invalidate(&1));
-        assert!(cache.invalidate_at(&2, 1), "which costs key 1 its tombstone");
-        cache.insert(1, 6);
-        let later = cache.get_entry(&1).unwrap().version;
-        assert!(later > seen, "version {later} is read after {seen} was");
+        const LAG: Duration = Duration::from_secs(10);
+        type Leave = fn(&Cache<u64, u64>);
+        let ways: [Leave; 4] = [
+            |cache| assert!(cache.invalidate(&1)),
+            |cache| cache.clear(),
+            |cache| {
+                cache.set_capacity(0);
+                cache.set_capacity(10);
+            },
+            |cache| assert!(cache.invalidate_at(&1, 6)),
+        ];
+        for (ordering, leave) in
+            [Ordering::PerKey, Ordering::Global].into_iter().flat_map(|ordering| ways.map(|way| (ordering, way)))
+        {
+            let left = |tombstones| {
+                let (clock, time) = Clock::mock();
+                let builder = Cache::<u64, u64>::builder().max_capacity(10).stripes(1).ordering(ordering).clock(clock);
+                let cache = builder.tombstone_capacity(tombstones).tombstone_ttl(LAG).build().unwrap();
+                let seen = cache.insert_at(1, 5, 5).unwrap();
+                leave(&cache);
+                (cache, seen, time)
+            };
+            let later = |cache: &Cache<u64, u64>, seen: Version| {
+                cache.insert(1, 6);
+                let later = cache.get_entry(&1).unwrap().version;
+                assert!(later.revision() > seen.revision(), "version {later} is read after {seen} was, {ordering:?}");
+                later
+            };
+            // As long as the key's tombstone lives.
+            let (cache, seen, time) = left(1);
+            time.advance(LAG - Duration::from_nanos(1));
+            assert_eq!((cache.stats().tombstones, cache.stats().tombstones_lost), (1, 0));
+            assert!(later(&cache, seen) > seen, "{ordering:?}");
+            // And for ever where a floor takes the tombstone's place: there was no room for it, another's took it, or its time was up.
+            let forget: [(u64, fn(&Cache<u64, u64>, &MockClock)); 3] = [
+                (0, |_, _| {}),
+                (1, |cache, _| assert!(cache.invalidate_at(&2, 7), "which costs key 1 its tombstone")),
+                (1, |_, time| time.advance(LAG)),
+            ];
+            for (tombstones, forget) in forget {
+                let (cache, seen, time) = left(tombstones as usize);
+                forget(&cache, &time);
+                let later = later(&cache, seen);
+                assert!(ordering == Ordering::PerKey || later > seen, "version {later} is read after {seen} was");
+            }
+        }
     });
 }

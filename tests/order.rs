@@ -38,18 +38,35 @@ fn deliver(cache: &Cache<u64, u64>, key: u64, message: Message) {
     }
 }
 
-/// What is there when all messages have arrived: the newest write, unless something at or above it was invalidated.
-fn outcome(messages: &[Message]) -> Option<u64> {
-    let newest = messages.iter().filter_map(|message| if let Write(source) = message { Some(*source) } else { None }).max();
-    let dead = messages.iter().filter_map(|message| if let Invalidate(source) = message { Some(*source) } else { None }).max();
-    newest.filter(|newest| dead.is_none_or(|dead| *newest > dead))
+/// Below which source everything is dead, if something is.
+fn dead_below(messages: &[Message]) -> Option<u64> {
+    messages.iter().filter_map(|message| if let Invalidate(source) = message { Some(*source) } else { None }).max()
 }
 
-fn builders() -> impl Iterator<Item = Builder<u64, u64>> {
-    let orderings = [Ordering::PerKey, Ordering::Global];
-    let equals = [EqualSource::Refuse, EqualSource::Replace];
-    orderings.into_iter().flat_map(move |ordering| {
-        equals.into_iter().map(move |equal| Cache::builder().ordering(ordering).equal_source(equal).tombstone_capacity(1 << 20))
+/// What is there when all messages have arrived: the newest write, unless what is below something newer was invalidated.
+fn outcome(messages: &[Message]) -> Option<u64> {
+    let newest = messages.iter().filter_map(|message| if let Write(source) = message { Some(*source) } else { None }).max();
+    newest.filter(|newest| dead_below(messages).is_none_or(|dead| *newest >= dead))
+}
+
+/// Delivers a message after those that came `before`, none of which is forgotten, and looks at the answer.
+fn deliver_as_news(cache: &Cache<u64, u64>, key: u64, message: Message, before: &[Message], equal: EqualSource) {
+    let there = outcome(before);
+    let (took_effect, news) = match message {
+        Write(source) => {
+            let newer = there.is_none_or(|there| source > there || (source == there && equal == EqualSource::Replace));
+            (cache.insert_at(key, source, source).is_ok(), newer && dead_below(before).is_none_or(|dead| source >= dead))
+        }
+        Invalidate(source) => (cache.invalidate_at(&key, source), there.is_none_or(|there| there < source)),
+    };
+    assert_eq!(took_effect, news, "{message:?} after {before:?}, {equal:?}");
+}
+
+const EQUALS: [EqualSource; 2] = [EqualSource::Refuse, EqualSource::Replace];
+
+fn builders() -> impl Iterator<Item = (EqualSource, Builder<u64, u64>)> {
+    [Ordering::PerKey, Ordering::Global].into_iter().flat_map(|ordering| {
+        EQUALS.map(|equal| (equal, Cache::builder().ordering(ordering).equal_source(equal).tombstone_capacity(1 << 20)))
     })
 }
 
@@ -64,12 +81,14 @@ fn every_permutation_ends_in_the_same_state() {
     watched(|| {
         let some = [Write(0), Write(5), Write(u64::MAX), Invalidate(0), Invalidate(5), Invalidate(u64::MAX)];
         let more = [Write(1), Write(2), Write(3), Invalidate(1), Invalidate(2)];
-        for builder in builders() {
+        for (equal, builder) in builders() {
             let cache = builder.build().unwrap();
             let all = (1..=5).flat_map(|length| sequences(&some, length)).chain(sequences(&more, 6));
             for (key, sequence) in all.enumerate() {
                 let key = key as u64;
-                sequence.iter().for_each(|message| deliver(&cache, key, *message));
+                for (at, message) in sequence.iter().enumerate() {
+                    deliver_as_news(&cache, key, *message, &sequence[..at], equal);
+                }
                 assert_eq!(cache.get(&key), outcome(&sequence), "{sequence:?}");
                 if let Some(entry) = cache.get_entry(&key) {
                     assert_eq!(entry.version.source(), entry.value);
@@ -89,7 +108,7 @@ fn evict_all(cache: &Cache<u64, u64>) {
 fn evictions_between_change_nothing_but_cost_misses() {
     watched(|| {
         let messages = [Write(0), Write(1), Write(2), Invalidate(0), Invalidate(1)];
-        for builder in builders() {
+        for (_, builder) in builders() {
             let cache = builder.stripes(1).build().unwrap();
             for (key, sequence) in (1..=4).flat_map(|length| sequences(&messages, length)).enumerate() {
                 let key = key as u64;
@@ -128,7 +147,7 @@ fn outcome_of(key: u64, traffic: &[(u64, Message)]) -> Option<u64> {
 fn threads_that_deliver_in_any_order_agree() {
     watched(|| {
         const KEYS: u64 = 48;
-        for builder in builders() {
+        for (_, builder) in builders() {
             // Half of the rounds with room for a quarter of the keys, so that entries come and go.
             let cache = builder.max_capacity(KEYS).stripes(2).build().unwrap();
             for round in 0..6 {
@@ -169,12 +188,16 @@ fn global_order_needs_no_memory() {
             let mut arrived: Vec<Vec<Message>> = vec![Vec::new(); 24];
             for step in 0..6000_u64 {
                 let key = rng.below(24);
-                // Late by anything between nothing and for ever; each source is used once.
+                // Late by anything between nothing and for ever.
                 let source = if rng.below(2) == 0 { step } else { rng.below(step + 1) };
                 let message = if rng.below(3) == 0 { Invalidate(source) } else { Write(source) };
                 deliver(&cache, key, message);
                 arrived[key as usize].push(message);
                 if rng.below(50) == 0 {
+                    // What is there is dead, and its source with it.
+                    for entry in cache.iter() {
+                        arrived[*entry.key() as usize].push(Invalidate(*entry + 1));
+                    }
                     cache.clear();
                 }
                 if rng.below(20) == 0 {
@@ -206,16 +229,25 @@ fn a_floor_lasts_for_ever_and_keeps_plain_writes_in_order() {
         let cache = Cache::builder().ordering(Ordering::Global).tombstone_capacity(1).stripes(1).clock(clock).build().unwrap();
         let seen = cache.insert_at(1, 50, 50).unwrap();
         assert!(cache.invalidate_at(&1, 60));
-        assert!(cache.invalidate_at(&2, 61), "which costs key 1 its tombstone");
+        assert!(cache.invalidate_at(&2, 55), "which costs key 1 its tombstone");
+        assert_eq!(cache.stats().tombstones_lost, 1);
         time.advance(Duration::from_secs(1_000_000_000));
-        let refused = cache.insert_at(1, 60, 60).unwrap_err();
-        assert_eq!((refused.key, refused.value), (1, 60));
+        let refused = cache.insert_at(1, 59, 59).unwrap_err();
+        assert_eq!((refused.key, refused.value), (1, 59));
         assert!(refused.current.source() >= 60);
         // A load may fill it all the same, and still no version goes back.
         let filled = cache.insert(1, 7);
         assert!(filled > seen && filled.source() >= 60);
-        assert!(cache.insert_at(1, 60, 60).is_err());
+        assert!(cache.insert_at(1, 59, 59).is_err());
         assert!(cache.insert_at(1, 62, 62).is_ok());
+        // The floor is the same to all absent keys: what is below it is refused, and what is at it is welcome.
+        assert!(cache.insert_at(3, 59, 59).is_err() && cache.insert_at(3, 60, 60).is_ok());
+        // What a removal took out is dead at its source too, and so it is with the floor that is left of it.
+        assert!(cache.insert_at(4, 70, 70).is_ok() && cache.invalidate(&4));
+        assert!(cache.invalidate_at(&5, 65), "which costs key 4 its tombstone");
+        time.advance(Duration::from_secs(1_000_000_000));
+        assert!(cache.insert_at(4, 70, 70).is_err() && cache.insert_at(6, 70, 70).is_err());
+        assert!(cache.insert_at(4, 71, 71).is_ok() && cache.insert_at(6, 71, 71).is_ok());
     });
 }
 
@@ -268,8 +300,8 @@ fn a_forgetful_stripe_refuses_until_the_lag_has_passed() {
         assert!(cache.insert_at(4, 1, 1).is_err());
         time.advance(Duration::from_nanos(1));
         assert!(cache.insert_at(4, 1, 1).is_ok());
-        assert!(cache.insert_at(2, 9, 9).is_err(), "its own tombstone is a second younger");
-        assert!(cache.insert_at(2, 10, 10).is_ok());
+        assert!(cache.insert_at(2, 8, 8).is_err(), "its own tombstone is a second younger");
+        assert!(cache.insert_at(2, 9, 9).is_ok());
     });
 }
 
@@ -278,9 +310,9 @@ fn a_forgetful_stripe_accepts_if_told_to() {
     watched(|| {
         let (cache, _time) = overflown(WhenForgotten::Accept);
         assert!(cache.insert_at(1, 1, 1).is_ok(), "what was forgotten is accepted");
-        assert!(cache.insert_at(2, 9, 9).is_err(), "what is known is not");
-        assert!(cache.insert_at(3, 9, 9).is_err());
-        assert!(cache.insert_at(3, 10, 10).is_ok());
+        assert!(cache.insert_at(2, 8, 8).is_err(), "what is known is not");
+        assert!(cache.insert_at(3, 8, 8).is_err());
+        assert!(cache.insert_at(3, 9, 9).is_ok());
         assert_eq!(cache.stats().tombstones_lost, 1);
     });
 }
@@ -305,12 +337,15 @@ fn keys_of_one_hash_share_what_is_known() {
         let (cache, _time) = forgetful(WhenForgotten::Refuse);
         assert!(cache.invalidate_at(&1, 5));
         assert!(cache.invalidate_at(&2, 9));
-        assert!(cache.insert_at(1, 5, 5).is_err());
-        assert!(cache.insert_at(1, 9, 9).is_err(), "for the other's sake");
-        assert!(cache.insert_at(1, 10, 10).is_ok() && cache.insert_at(2, 10, 10).is_ok());
-        assert_eq!((cache.get(&1), cache.get(&2)), (Some(10), Some(10)));
+        assert!(cache.invalidate_at(&1, 7), "which takes nothing back");
+        assert!(cache.insert_at(1, 6, 6).is_err());
+        assert!(cache.insert_at(1, 8, 8).is_err(), "for the other's sake");
+        assert!(cache.insert_at(2, 8, 8).is_err());
+        assert!(cache.insert_at(1, 9, 9).is_ok() && cache.insert_at(2, 9, 9).is_ok());
+        assert_eq!((cache.get(&1), cache.get(&2)), (Some(9), Some(9)));
         assert!(cache.invalidate(&1));
-        assert_eq!((cache.get(&1), cache.get(&2)), (None, Some(10)));
+        assert_eq!((cache.get(&1), cache.get(&2)), (None, Some(9)));
+        assert!(cache.insert_at(1, 9, 9).is_err());
     });
 }
 
@@ -323,7 +358,7 @@ fn a_tombstone_stays_for_its_time() {
         let refused = cache.insert_at(1, 6, 6).unwrap_err();
         assert_eq!((refused.key, refused.value, refused.current.source()), (1, 6, 7));
         time.advance(Duration::from_nanos(10_000_000_000 - 1));
-        assert!(cache.insert_at(1, 7, 7).is_err());
+        assert_eq!(cache.insert_at(1, 6, 6).unwrap_err().current.source(), 7);
         time.advance(Duration::from_nanos(1));
         assert!(cache.insert_at(1, 6, 6).is_ok(), "later than the stated lag");
         assert_eq!(cache.stats().tombstones_lost, 0);
@@ -333,7 +368,11 @@ fn a_tombstone_stays_for_its_time() {
 #[test]
 fn every_way_out_leaves_what_is_known() {
     watched(|| {
-        let cache = || Cache::<u64, u64>::builder().stripes(1).build().unwrap();
+        let cache = |equal| {
+            let (clock, time) = Clock::mock();
+            let builder = Cache::<u64, u64>::builder().stripes(1).equal_source(equal).time_to_live(Duration::from_secs(5));
+            (builder.clock(clock).build().unwrap(), time)
+        };
         type Out = fn(&Cache<u64, u64>);
         let for_good: [(&str, Out); 6] = [
             ("removed", |cache| assert_eq!(cache.remove(&1), Some(5))),
@@ -343,26 +382,37 @@ fn every_way_out_leaves_what_is_known() {
             ("removed on condition", |cache| assert_eq!(cache.remove_if(&1, |_, _| true), Some(5))),
             ("computed away", |cache| assert!(matches!(cache.entry(1).and_compute_with(|_| Op::Remove), Computed::Removed(_)))),
         ];
-        for (way, out) in for_good {
-            let cache = cache();
-            cache.insert_at(1, 5, 5).unwrap();
-            out(&cache);
-            assert!(cache.insert_at(1, 4, 4).is_err() && cache.insert_at(1, 5, 5).is_err(), "{way}");
-            assert!(cache.insert_at(1, 6, 6).is_ok(), "{way}");
+        // What was taken out is dead at its source, unless the last of a source to arrive is to stay.
+        for (equal, returns) in [(EqualSource::Refuse, false), (EqualSource::Replace, true)] {
+            for (way, out) in for_good {
+                let (cache, _time) = cache(equal);
+                cache.insert_at(1, 5, 5).unwrap();
+                out(&cache);
+                assert!(cache.insert_at(1, 4, 4).is_err(), "{way}, {equal:?}");
+                assert_eq!(cache.insert_at(1, 5, 5).is_ok(), returns, "{way}, {equal:?}");
+                assert!(cache.insert_at(1, 6, 6).is_ok(), "{way}, {equal:?}");
+            }
         }
-        // What was only evicted may come back; what was there before it may not.
-        let cache = cache();
-        cache.insert_at(1, 5, 5).unwrap();
-        evict_all(&cache);
-        assert!(cache.insert_at(1, 4, 4).is_err());
-        assert!(cache.insert_at(1, 5, 5).is_ok());
-        // What a plain write replaced may not come back either, though it has the same source.
-        let plain = cache.insert(1, 55);
-        assert_eq!(plain.source(), 5);
-        evict_all(&cache);
-        assert!(cache.insert_at(1, 5, 5).is_err());
-        assert!(cache.insert(1, 56) > plain);
-        assert!(cache.insert_at(1, 5, 5).is_err() && cache.insert_at(1, 6, 6).is_ok());
+        type WayOut = fn(&Cache<u64, u64>, &brindle::MockClock);
+        let ways: [WayOut; 2] = [|cache, _| evict_all(cache), |_, time| time.advance(Duration::from_secs(5))];
+        for (equal, leave) in EQUALS.into_iter().flat_map(|equal| ways.map(|way| (equal, way))) {
+            // What has only left may come back; what was there before it may not.
+            let (cache, time) = cache(equal);
+            cache.insert_at(1, 5, 5).unwrap();
+            leave(&cache, &time);
+            assert!(cache.insert_at(1, 4, 4).is_err(), "{equal:?}");
+            assert!(cache.insert_at(1, 5, 5).is_ok(), "{equal:?}");
+            // What a plain write replaced may not come back either, though it has the same source.
+            let plain = cache.insert(1, 55);
+            assert_eq!(plain.source(), 5);
+            leave(&cache, &time);
+            assert!(cache.insert_at(1, 4, 4).is_err(), "{equal:?}");
+            if equal == EqualSource::Refuse {
+                assert!(cache.insert_at(1, 5, 5).is_err());
+            }
+            assert!(cache.insert(1, 56) > plain);
+            assert!(cache.insert_at(1, 5, 5).is_err() && cache.insert_at(1, 6, 6).is_ok(), "{equal:?}");
+        }
     });
 }
 
@@ -379,18 +429,25 @@ fn too_heavy_a_value_leaves_its_source_behind() {
 }
 
 #[test]
-fn equal_sources_go_by_choice_except_to_the_dead() {
+fn equal_sources_go_by_choice_except_to_invalidations() {
     watched(|| {
         for (equal, replaces) in [(EqualSource::Refuse, false), (EqualSource::Replace, true)] {
             let cache = Cache::builder().equal_source(equal).build().unwrap();
             cache.insert_at(1, "first", 5).unwrap();
             assert_eq!(cache.insert_at(1, "second", 5).is_ok(), replaces);
             assert_eq!(cache.get(&1), Some(if replaces { "second" } else { "first" }));
-            assert!(cache.invalidate_at(&1, 5), "an invalidation wins at its own source");
-            assert!(cache.insert_at(1, "third", 5).is_err());
-            // The other way round.
+            assert!(!cache.invalidate_at(&1, 5), "it is about what is below its source");
+            assert_eq!(cache.get(&1), Some(if replaces { "second" } else { "first" }));
+            assert!(cache.invalidate_at(&1, 6));
+            assert!(cache.get(&1).is_none() && cache.insert_at(1, "late", 5).is_err());
+            assert!(cache.insert_at(1, "third", 6).is_ok());
+            // The other way round: the state at its source is welcome, and then the choice is as ever.
             assert!(cache.invalidate_at(&2, 5));
-            assert!(cache.insert_at(2, "late", 5).is_err());
+            assert!(cache.insert_at(2, "late", 4).is_err() && cache.insert_at(2, "first", 5).is_ok());
+            assert_eq!(cache.insert_at(2, "second", 5).is_ok(), replaces);
+            // What a removal took out is not made welcome by an invalidation at its source, nor does one below it help.
+            assert!(cache.invalidate(&2) && cache.invalidate_at(&2, 5) && cache.invalidate_at(&2, 3));
+            assert_eq!(cache.insert_at(2, "third", 5).is_ok(), replaces);
             // A write without a source was later than the state whose source it keeps.
             cache.insert_at(3, "first", 5).unwrap();
             cache.insert(3, "plain");
@@ -423,7 +480,8 @@ fn plain_writes_keep_the_highest_source() {
         rises(cache.insert_at(1, 8, u64::MAX).unwrap(), u64::MAX);
         rises(cache.insert(1, 9), u64::MAX);
         assert!(cache.insert_at(1, 10, u64::MAX).is_err());
-        assert!(cache.invalidate_at(&1, u64::MAX));
+        assert!(!cache.invalidate_at(&1, u64::MAX), "nothing is above it");
+        assert!(cache.invalidate(&1) && cache.invalidate_at(&1, u64::MAX));
         rises(cache.insert(1, 11), u64::MAX);
     });
 }
@@ -436,11 +494,16 @@ fn the_lowest_source_is_a_source() {
         assert!(cache.insert_at(1, 0, 0).is_err());
         assert!(cache.invalidate(&1));
         assert!(cache.insert_at(1, 0, 0).is_err());
-        assert!(cache.invalidate_at(&2, 0));
+        assert!(cache.insert_at(1, 1, 1).is_ok());
+        assert!(cache.invalidate_at(&2, 0), "nothing is below it");
+        assert!(cache.insert_at(2, 0, 0).is_ok());
+        assert!(cache.invalidate_at(&2, 1));
         assert!(cache.insert_at(2, 0, 0).is_err() && cache.insert_at(2, 1, 1).is_ok());
         cache.insert(3, 30);
         assert!(cache.insert_at(3, 0, 0).is_err(), "the plain write was first, and nothing says that this is news");
-        assert!(cache.invalidate_at(&3, 0));
+        assert!(!cache.invalidate_at(&3, 0));
+        assert_eq!(cache.get(&3), Some(30));
+        assert!(cache.invalidate_at(&3, 1));
         assert_eq!(cache.get(&3), None);
     });
 }
@@ -481,9 +544,13 @@ fn an_invalidation_says_whether_it_took_effect() {
         cache.insert_at(1, 7, 7).unwrap();
         assert!(!cache.invalidate_at(&1, 6));
         assert_eq!((cache.get(&1), cache.stats().refused_stale), (Some(7), 1));
-        assert!(cache.invalidate_at(&1, 7));
+        assert!(!cache.invalidate_at(&1, 7), "what is there is as new");
+        assert_eq!((cache.get(&1), cache.len()), (Some(7), 1));
+        assert!(cache.invalidate_at(&1, 8));
+        assert_eq!((cache.get(&1), cache.len()), (None, 0));
         assert!(cache.invalidate_at(&1, 3), "absent: what was said holds anyway");
         assert!(cache.insert_at(1, 7, 7).is_err(), "and the lower invalidation took nothing back");
+        assert!(cache.insert_at(1, 8, 8).is_ok(), "the state that was announced");
         assert_eq!(*TOLD.lock().unwrap(), [(1, 7, Cause::Invalidated)]);
     });
 }

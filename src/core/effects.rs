@@ -59,7 +59,8 @@ impl<K, V> Core<K, V> {
         // Lossy on purpose: nobody waits for the steering.
         let Some(mut steering) = self.steering.try_lock() else { return };
         self.table.readers.collect(|sample| steering.record(sample as u32, sample >> 32));
-        steering.record(ordinal, weight);
+        // As heavy as a reader's sample can say.
+        steering.record(ordinal, weight.min(u64::from(u32::MAX)));
         if let Some(arm) = steering.decide() {
             self.line.arm.store(arm.pack(), Ordering::Relaxed);
             steering.resize(self.capacity(), self.entries() as u64);

@@ -51,28 +51,42 @@ impl<K, V> Core<K, V> {
         }
     }
 
-    /// Evicts from whichever stripe holds most until the cache fits.
+    #[inline(always)]
+    pub(super) fn is_within_capacity(&self) -> bool {
+        self.line.weight.load(Ordering::Relaxed) <= self.capacity()
+    }
+
+    /// Evicts where it costs least until the cache fits.
+    #[cold]
     pub(super) fn settle(&self) {
-        while self.line.weight.load(Ordering::Relaxed) > self.capacity() {
-            let heaviest = self.heaviest_stripes();
-            // Where the heaviest has nothing to evict, the next may.
-            if !heaviest.into_iter().any(|number| self.evict_from(number)) {
+        while !self.is_within_capacity() {
+            // Where the first has nothing to evict, the next may.
+            if !self.stripes_by_loss().into_iter().any(|number| self.evict_from(number)) {
                 return;
             }
         }
     }
 
-    fn heaviest_stripes(&self) -> Vec<usize> {
-        let mut numbers: Vec<usize> = (0..self.table.stripes().len()).collect();
-        numbers.sort_by_key(|&number| std::cmp::Reverse(self.table.stripe_number(number).weight()));
-        numbers
+    /// The stripes in the order in which they should give something up: those that hold most, or, where weights differ, those whose
+    /// next victim is worth least. So a heavy entry that is alone in its stripe has to be worth what it displaces in the others.
+    fn stripes_by_loss(&self) -> Vec<usize> {
+        let loss = |number| {
+            let stripe = self.table.stripe_number(number);
+            if self.settings.weigher.is_none() {
+                return -(stripe.weight() as f64);
+            }
+            stripe.lock().least_worth().unwrap_or(f64::INFINITY)
+        };
+        let mut losses: Vec<(f64, usize)> = (0..self.table.stripes().len()).map(|number| (loss(number), number)).collect();
+        losses.sort_by(|one, other| one.0.total_cmp(&other.0));
+        losses.into_iter().map(|(_, number)| number).collect()
     }
 
-    /// Evicts a few entries from one stripe; false if it has none that may go.
+    /// Evicts from one stripe: a few entries where all weigh the same, else one; false if it has none that may go.
     fn evict_from(&self, number: usize) -> bool {
-        const AT_ONCE: usize = 64;
+        let at_once = if self.settings.weigher.is_none() { 64 } else { 1 };
         self.transition_in(number, |locked, now| {
-            (0..AT_ONCE).take_while(|_| !self.fits(locked) && locked.evict(self.arm(), now)).count() > 0
+            (0..at_once).take_while(|_| !self.fits(locked) && locked.evict(self.arm(), now)).count() > 0
         })
     }
 

@@ -26,6 +26,13 @@ impl Arm {
         Arm { share, rule }
     }
 
+    /// The window's share of a total weight.
+    pub(super) fn share_of(self, total: u64) -> u64 {
+        let share = u64::from(self.share);
+        // In two parts, as the product of the whole may not fit.
+        (total >> 10) * share + (((total & 1023) * share) >> 10)
+    }
+
     pub(crate) fn pack(self) -> u32 {
         u32::from(self.share) << 8 | self.rule as u32
     }

@@ -12,7 +12,15 @@ pub(super) struct Ghosts {
 
 impl Ghosts {
     /// Room for about `entries` ghosts. What is known stays known when the room is doubled.
+    #[inline]
     pub(super) fn grow(&mut self, entries: usize) {
+        if entries > self.buckets.len() * WAYS || self.buckets.is_empty() {
+            self.outgrow(entries);
+        }
+    }
+
+    #[cold]
+    fn outgrow(&mut self, entries: usize) {
         let wanted = entries.div_ceil(WAYS).max(1);
         if self.buckets.is_empty() {
             self.buckets = vec![[0; WAYS]; wanted];
@@ -33,7 +41,13 @@ impl Ghosts {
     /// Whether the key was remembered; it no longer is.
     pub(super) fn take(&mut self, hash: u32) -> bool {
         let Some(bucket) = self.bucket(hash) else { return false };
-        let Some(at) = bucket.iter().position(|&way| way == fingerprint(hash)) else { return false };
+        // All ways at once: most keys are found in none.
+        let matches =
+            bucket.iter().enumerate().fold(0_u32, |matches, (at, &way)| matches | u32::from(way == fingerprint(hash)) << at);
+        if matches == 0 {
+            return false;
+        }
+        let at = matches.trailing_zeros() as usize;
         bucket.copy_within(at + 1.., at);
         bucket[WAYS - 1] = 0;
         true

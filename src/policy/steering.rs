@@ -125,4 +125,3 @@ impl Steering {
 fn shift_for(entries: u64) -> u32 {
     (entries / MINIATURE).max(1).ilog2().min(MAX_SHIFT)
 }
-

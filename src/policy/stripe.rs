@@ -28,7 +28,7 @@ pub(crate) struct Policy {
     sketch: Sketch,
     arm: Arm,
     /// The weight that the last eviction left: below it the stripe is not full.
-    full: u128,
+    full: u64,
     weighted: bool,
 }
 
@@ -39,7 +39,7 @@ impl Policy {
             ghosts: Ghosts::default(),
             sketch: Sketch::default(),
             arm: Arm::START,
-            full: u128::MAX,
+            full: u64::MAX,
             weighted,
         }
     }
@@ -63,9 +63,9 @@ impl Policy {
             return true;
         }
         // While nothing needs to be evicted, what the window has no room for goes to main.
-        let total = self.total() + u128::from(weight);
-        let window = self.queues.weight(Queue::Window) + u128::from(weight);
-        total <= self.full && window * 1024 > total * u128::from(self.arm.share)
+        let total = self.total() + weight;
+        let window = self.queues.weight(Queue::Window) + weight;
+        total <= self.full && window > self.arm.share_of(total)
     }
 
     pub(crate) fn replace(&mut self, old: Slot, new: Slot, old_weight: u64, new_weight: u64) {
@@ -88,11 +88,18 @@ impl Policy {
         Some(victim)
     }
 
+    /// What the next victim is about worth for each unit of weight; to choose between stripes.
+    pub(crate) fn least_worth(&self, entries: &impl Entries) -> Option<f64> {
+        let next = self.queues.front(Queue::Main).or(self.queues.front(Queue::Window))?;
+        let uses = f64::from(self.frequency(next, entries));
+        Some((2.0 * uses + 1.0) / self.weigh(next, entries) as f64)
+    }
+
     pub(crate) fn clear(&mut self) {
         self.queues.clear();
         self.ghosts.clear();
         self.sketch.clear();
-        self.full = u128::MAX;
+        self.full = u64::MAX;
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -100,26 +107,24 @@ impl Policy {
     }
 
     pub(crate) fn weight(&self) -> u64 {
-        u64::try_from(self.total()).unwrap_or(u64::MAX)
+        self.total()
     }
 
     pub(crate) fn memory(&self) -> usize {
         self.queues.memory() + self.ghosts.memory() + self.sketch.memory()
     }
 
-    fn total(&self) -> u128 {
+    fn total(&self) -> u64 {
         self.queues.weight(Queue::Window) + self.queues.weight(Queue::Main)
     }
 
     fn victim(&mut self, entries: &impl Entries) -> Option<Slot> {
-        let target = self.total() * u128::from(self.arm.share) / 1024;
+        let target = self.arm.share_of(self.total());
         self.shrink_window(target, entries);
         for _ in 0..MAX_STEPS {
             let over = self.queues.weight(Queue::Window) > target.max(1);
             let found = match self.queues.front(Queue::Window) {
-                Some(candidate) if over || self.queues.len(Queue::Main) == 0 => {
-                    self.leave_window(candidate, entries)
-                }
+                Some(candidate) if over || self.queues.len(Queue::Main) == 0 => self.leave_window(candidate, entries),
                 _ => self.step_main(entries),
             };
             if found.is_some() {
@@ -130,7 +135,7 @@ impl Policy {
     }
 
     /// A window far over its share, after a change of arm, gives its excess to main bit by bit.
-    fn shrink_window(&mut self, target: u128, entries: &impl Entries) {
+    fn shrink_window(&mut self, target: u64, entries: &impl Entries) {
         for _ in 0..2 {
             let far = self.queues.weight(Queue::Window) > target + self.total() / 32;
             if !far || self.queues.len(Queue::Window) <= SMALL_WINDOW {
@@ -180,12 +185,14 @@ impl Policy {
 
     /// Whether `one` is worth more than `other`: by frequency, or by frequency over weight.
     fn beats(&self, one: Slot, other: Slot, margin: u8, entries: &impl Entries) -> bool {
-        let (ours, theirs) = (self.frequency(one, entries), self.frequency(other, entries));
+        let ours = self.frequency(one, entries);
         if !self.weighted {
-            return ours > theirs + margin;
+            // The usual candidate is new, and needs no look at the other.
+            return ours > margin && ours > margin + self.frequency(other, entries);
         }
+        let theirs = self.frequency(other, entries);
         // One more than twice the uses, so that among unused entries the heavier one goes.
-        let value = |uses: u8, weight: u64| (2 * u128::from(uses) + 1) * u128::from(weight);
+        let value = |uses: u8, weight: u64| (2 * u64::from(uses) + 1).saturating_mul(weight);
         value(ours.saturating_sub(margin), entries.weight(other)) > value(theirs, entries.weight(one))
     }
 

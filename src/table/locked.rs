@@ -282,12 +282,21 @@ impl<'a, K, V> Locked<'a, K, V> {
 
     /// Evicts the entry that is least worth keeping; false when nothing here may be evicted.
     pub(crate) fn evict(&mut self, arm: Arm, now: u64) -> bool {
-        let entries = Slots { slab: &self.stripe.slab, weighted: self.state.config.weighted };
+        let entries = self.entries();
         let Some(slot) = self.state.policy.evict(arm, &entries) else { return false };
         let resident = self.resident(slot);
         self.index().unlink(resident.node.hash(), resident.spot);
         self.forget(resident, Cause::Evicted, now);
         true
+    }
+
+    /// What the entry that would be evicted next is worth for each unit of its weight. `None` when nothing here may be evicted.
+    pub(crate) fn least_worth(&self) -> Option<f64> {
+        self.state.policy.least_worth(&self.entries())
+    }
+
+    fn entries(&self) -> Slots<'a, K, V> {
+        Slots { slab: &self.stripe.slab, weighted: self.state.config.weighted }
     }
 
     /// Takes every entry out.

@@ -117,7 +117,7 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
         let unsure = has(UNSURE) && matches!(known, Known::Forgotten(_));
         let judged = current.map(|resident| resident.version).filter(|_| !unsure);
         // What has its source from before was written after that state: the same state again is not news.
-        let equal = if has(CLAIMED) { self.state.config.equal } else { EqualSource::Refuse };
+        let equal = if current.is_none() || has(CLAIMED) { self.state.config.equal } else { EqualSource::Refuse };
         let Err(newer) = admit_source(judged, known, source, equal) else { return Ok(()) };
         self.state.counts.refused_stale += 1;
         Err(Refusal::Superseded(current.map_or(newer, |resident| resident.version.max(newer))))

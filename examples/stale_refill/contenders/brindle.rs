@@ -45,8 +45,8 @@ impl Contender for Brindle {
     }
 
     fn written(&self, key: u64, committed: Committed) {
-        // The key is dead at every snapshot up to the last one without this commit: what was loaded from them is dropped, and
-        // refused if it comes later. A load that saw this very commit may be stored.
-        self.cache.invalidate_at(&key, committed.sequence - 1);
+        // The key is dead in every snapshot below this commit: what was loaded from them is dropped, and refused if it comes later. A
+        // load that saw this very commit may be stored.
+        self.cache.invalidate_at(&key, committed.sequence);
     }
 }
