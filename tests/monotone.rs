@@ -466,6 +466,7 @@ fn a_plain_write_is_no_older_than_what_was_seen_though_its_source_is_forgotten()
     watched(|| {
         const LAG: Duration = Duration::from_secs(10);
         type Leave = fn(&Cache<u64, u64>);
+        type Forget = fn(&Cache<u64, u64>, &MockClock);
         let ways: [Leave; 4] = [
             |cache| assert!(cache.invalidate(&1)),
             |cache| cache.clear(),
@@ -498,13 +499,13 @@ fn a_plain_write_is_no_older_than_what_was_seen_though_its_source_is_forgotten()
             assert_eq!((cache.stats().tombstones, cache.stats().tombstones_lost), (1, 0));
             assert!(later(&cache, seen) > seen, "{ordering:?}");
             // And for ever where a floor takes the tombstone's place: there was no room for it, another's took it, or its time was up.
-            let forget: [(u64, fn(&Cache<u64, u64>, &MockClock)); 3] = [
+            let forget: [(usize, Forget); 3] = [
                 (0, |_, _| {}),
                 (1, |cache, _| assert!(cache.invalidate_at(&2, 7), "which costs key 1 its tombstone")),
                 (1, |_, time| time.advance(LAG)),
             ];
             for (tombstones, forget) in forget {
-                let (cache, seen, time) = left(tombstones as usize);
+                let (cache, seen, time) = left(tombstones);
                 forget(&cache, &time);
                 let later = later(&cache, seen);
                 assert!(ordering == Ordering::PerKey || later > seen, "version {later} is read after {seen} was");

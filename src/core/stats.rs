@@ -26,7 +26,7 @@ pub struct Stats {
     pub expired: u64,
     /// Values that `clear` took out.
     pub cleared: u64,
-    /// Writes and invalidations that were refused because something as new or newer is known of the key.
+    /// Writes that were refused because something as new or newer is known of the key, and invalidations because something newer is.
     pub refused_stale: u64,
     /// Panics of the removal listener.
     pub listener_panics: u64,
