@@ -43,8 +43,9 @@ pub(crate) fn is_asymmetric() -> bool {
 pub(crate) fn heavy_barrier() {
     prepare();
     fence(Ordering::SeqCst);
-    if SCHEME.load(Ordering::Relaxed) == ASYMMETRIC && !platform::barrier_everywhere() {
-        // Registered and then refused: the kernel never does this to a registered process, and going on would be unsound.
+    // A forked child has to register anew.
+    if is_asymmetric() && !platform::barrier_everywhere() && !platform::register() {
+        // What was granted is refused now, and to go on would be unsound.
         std::process::abort();
     }
 }
@@ -61,14 +62,16 @@ pub(crate) fn prepare() {
 
 #[cfg(all(target_os = "linux", not(miri)))]
 mod platform {
-    const REGISTER_PRIVATE_EXPEDITED: libc::c_int = 1 << 4;
-    const PRIVATE_EXPEDITED: libc::c_int = 1 << 3;
+    const REGISTER_PRIVATE_EXPEDITED: libc::c_long = 1 << 4;
+    const PRIVATE_EXPEDITED: libc::c_long = 1 << 3;
+    const NONE: libc::c_long = 0;
 
-    fn membarrier(command: libc::c_int) -> bool {
+    fn membarrier(command: libc::c_long) -> bool {
         // SAFETY: membarrier takes three integers, touches no memory of ours and answers -1 where it is unknown or forbidden.
-        unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) == 0 }
+        unsafe { libc::syscall(libc::SYS_membarrier, command, NONE, NONE) == 0 }
     }
 
+    /// Registers the process, and passes the barrier once to see that it works.
     pub(super) fn register() -> bool {
         membarrier(REGISTER_PRIVATE_EXPEDITED) && membarrier(PRIVATE_EXPEDITED)
     }

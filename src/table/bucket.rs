@@ -117,7 +117,6 @@ impl Tags {
 #[inline(always)]
 fn equal_bytes(low: u64, high: u64, byte: u8) -> u32 {
     use std::arch::x86_64::*;
-    #[allow(unused_unsafe, reason = "safe only from Rust 1.87 on, and then for enabled features alone")]
     // SAFETY: SSE2 is enabled at compile time, and none of these touches memory.
     unsafe {
         let bytes = _mm_set_epi64x(high as i64, low as i64);
