@@ -6,6 +6,7 @@ use std::panic::catch_unwind;
 
 use crate::entry::EntryRef;
 use crate::entry::Removed;
+use crate::policy::Steering;
 use crate::sync::Ordering;
 use crate::table::Effects;
 use crate::table::ordinal;
@@ -63,8 +64,16 @@ impl<K, V> Core<K, V> {
         steering.record(ordinal, weight.min(u64::from(u32::MAX)));
         if let Some(arm) = steering.decide() {
             self.line.arm.store(arm.pack(), Ordering::Relaxed);
-            steering.resize(self.capacity(), self.entries() as u64);
-            self.sampler.store(steering.sampler().pack(), Ordering::Relaxed);
+        }
+        self.follow_sampler(&steering);
+    }
+
+    /// Where weights differ, the steering finds out by itself how many keys it should see. Stored only if it has changed, as every hit
+    /// reads it.
+    fn follow_sampler(&self, steering: &Steering) {
+        let sampler = steering.sampler().pack();
+        if self.sampler.load(Ordering::Relaxed) != sampler {
+            self.sampler.store(sampler, Ordering::Relaxed);
         }
     }
 
@@ -72,6 +81,6 @@ impl<K, V> Core<K, V> {
     pub(super) fn resize_steering(&self) {
         let mut steering = self.steering.lock();
         steering.resize(self.capacity(), self.entries() as u64);
-        self.sampler.store(steering.sampler().pack(), Ordering::Relaxed);
+        self.follow_sampler(&steering);
     }
 }

@@ -25,7 +25,8 @@ impl Ghosts {
         if self.buckets.is_empty() {
             self.buckets = vec![[0; WAYS]; wanted];
         }
-        while self.buckets.len() < wanted {
+        // A few entries too many cost less than twice the memory.
+        while self.buckets.len() * 5 / 4 < wanted {
             // Bucket i of n covers the same hashes as buckets 2i and 2i + 1 of 2n.
             self.buckets = self.buckets.iter().flat_map(|&bucket| [bucket; 2]).collect();
         }

@@ -37,7 +37,8 @@ impl Sketch {
         if self.blocks.is_empty() {
             self.blocks = vec![[0; 8]; wanted];
         }
-        while self.blocks.len() < wanted {
+        // A few entries too many cost less than twice the memory.
+        while self.blocks.len() * 5 / 4 < wanted {
             // Block i of n covers the same hashes as blocks 2i and 2i + 1 of 2n.
             self.blocks = self.blocks.iter().flat_map(|&block| [block; 2]).collect();
         }

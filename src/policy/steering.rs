@@ -108,7 +108,14 @@ impl Steering {
 
     /// Samples half as many keys: how many entries fit is not known before they have been seen.
     fn thin(&mut self) {
-        let shift = (self.sampler.mask.count_ones() + 1).min(MAX_SHIFT);
+        let shift = self.sampler.mask.count_ones();
+        if shift < MAX_SHIFT {
+            self.sample(shift + 1);
+        }
+    }
+
+    /// Samples 1 key in 2^shift from now on.
+    fn sample(&mut self, shift: u32) {
         let sampler = Sampler { mask: (1 << shift) - 1 };
         self.sampler = sampler;
         self.miniatures.set_capacity(self.capacity >> shift);
@@ -116,9 +123,8 @@ impl Steering {
     }
 
     pub(crate) fn resize(&mut self, capacity: u64, entries: u64) {
-        let shift = shift_for(entries);
-        self.sampler = Sampler { mask: (1 << shift) - 1 };
-        self.miniatures.set_capacity(capacity >> shift);
+        self.capacity = capacity;
+        self.sample(shift_for(if self.weighted { entries } else { capacity }));
     }
 }
 
