@@ -73,3 +73,8 @@ pub use crate::rule::version::Version;
 pub use crate::time::Clock;
 pub use crate::time::MockClock;
 pub use crate::time::TimeSource;
+
+/// The examples of the README are run with those of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
