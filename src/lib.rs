@@ -48,6 +48,7 @@ mod rule;
 mod sync;
 mod table;
 mod time;
+mod unwind;
 
 pub use crate::builder::Builder;
 pub use crate::cache::Cache;

@@ -12,6 +12,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("sync", 10),
     ("rule", 10),
     ("expiry", 10),
+    ("unwind", 10),
     ("event", 11),
     ("config", 11),
     ("time", 20),

@@ -10,7 +10,7 @@ use crate::policy::Steering;
 use crate::sync::Ordering;
 use crate::table::Effects;
 use crate::table::ordinal;
-use crate::table::resume;
+use crate::unwind::resume;
 
 use super::Core;
 

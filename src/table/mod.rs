@@ -22,7 +22,6 @@ pub(crate) use self::node::TIMED;
 pub(crate) use self::pin::Pinned;
 pub(crate) use self::put::Refusal;
 pub(crate) use self::reclaim::Effects;
-pub(crate) use self::reclaim::resume;
 pub(crate) use self::stripe::Found;
 pub(crate) use self::stripes::MOST_STRIPES;
 pub(crate) use self::stripes::Table;

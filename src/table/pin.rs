@@ -6,9 +6,9 @@ use std::sync::Arc;
 use crate::rule::version::Version;
 use crate::sync::AtomicU32;
 use crate::sync::Ordering;
+use crate::unwind::resume;
 
 use super::node::Node;
-use super::reclaim::resume;
 use super::stripe::Stripe;
 use super::stripes::Table;
 

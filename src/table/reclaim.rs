@@ -7,11 +7,12 @@
 use std::mem;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
-use std::panic::resume_unwind;
 
 use crate::event::Cause;
 use crate::sync::Ordering;
 use crate::sync::heavy_barrier;
+use crate::unwind::Panic;
+use crate::unwind::keep_first;
 
 use super::index::Index;
 use super::locked::Locked;
@@ -53,9 +54,6 @@ struct InUse {
     read: Vec<u32>,
     pinned: Vec<u32>,
 }
-
-/// What a `Drop` of the user's threw.
-pub(crate) type Panic = Box<dyn std::any::Any + Send>;
 
 impl<K, V> Stripe<K, V> {
     /// Drops what was retired and is used no more. Takes the lock twice, neither time while anything is dropped. A panic of a value's
@@ -208,26 +206,4 @@ unsafe fn drop_pair<K, V>(node: &Node<K, V>) -> Result<(), Panic> {
     }
     dropping();
     Ok(())
-}
-
-/// Keeps the first of several panics, to go on with it when all is done.
-pub(super) fn keep_first(first: &mut Option<Panic>, result: Result<(), Panic>) {
-    if let Err(panic) = result {
-        match first {
-            None => *first = Some(panic),
-            // What was thrown may itself throw when it is dropped, and there is work left to do.
-            Some(_) => mem::forget(panic),
-        }
-    }
-}
-
-/// Goes on with a panic that had to wait, unless one is under way already.
-pub(crate) fn resume(result: Result<(), Panic>) {
-    if let Err(panic) = result {
-        if std::thread::panicking() {
-            mem::forget(panic);
-        } else {
-            resume_unwind(panic);
-        }
-    }
 }

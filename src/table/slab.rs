@@ -13,12 +13,12 @@ use crate::sync::AtomicU32;
 use crate::sync::AtomicU64;
 use crate::sync::Ordering;
 use crate::time::deadline::NEVER;
+use crate::unwind::keep_first;
+use crate::unwind::resume;
 
 use super::bucket::NIL;
 use super::node::Node;
 use super::node::OCCUPIED;
-use super::reclaim::keep_first;
-use super::reclaim::resume;
 
 /// Nodes start on a cache line, so that a node whose size divides a line never lies across two.
 const ALIGNMENT: usize = 64;

@@ -6,15 +6,15 @@ use equivalent::Equivalent;
 
 use crate::config::StripeConfig;
 use crate::event::Cause;
+use crate::unwind::Panic;
+use crate::unwind::keep_first;
+use crate::unwind::resume;
 
 use super::pin::Pin;
 use super::pin::Pinned;
 use super::reader::FastReading;
 use super::reader::Readers;
 use super::reader::Reading;
-use super::reclaim::Panic;
-use super::reclaim::keep_first;
-use super::reclaim::resume;
 use super::stripe::Found;
 use super::stripe::Stripe;
 

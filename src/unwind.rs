@@ -1,0 +1,30 @@
+//! Panics of the user's code that have to wait until other work is done.
+
+use std::any::Any;
+use std::mem;
+use std::panic::resume_unwind;
+
+/// What was thrown.
+pub(crate) type Panic = Box<dyn Any + Send>;
+
+/// Keeps the first of several panics, to go on with it when all is done.
+pub(crate) fn keep_first(first: &mut Option<Panic>, result: Result<(), Panic>) {
+    if let Err(panic) = result {
+        match first {
+            None => *first = Some(panic),
+            // What was thrown may itself throw when it is dropped, and there is work left to do.
+            Some(_) => mem::forget(panic),
+        }
+    }
+}
+
+/// Goes on with a panic that had to wait, unless one is under way already.
+pub(crate) fn resume(result: Result<(), Panic>) {
+    if let Err(panic) = result {
+        if std::thread::panicking() {
+            mem::forget(panic);
+        } else {
+            resume_unwind(panic);
+        }
+    }
+}
