@@ -2,6 +2,8 @@
 
 use std::any::Any;
 use std::mem;
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
 use std::panic::resume_unwind;
 
 /// What was thrown.
@@ -12,9 +14,15 @@ pub(crate) fn keep_first(first: &mut Option<Panic>, result: Result<(), Panic>) {
     if let Err(panic) = result {
         match first {
             None => *first = Some(panic),
-            // What was thrown may itself throw when it is dropped, and there is work left to do.
-            Some(_) => mem::forget(panic),
+            Some(_) => discard(panic),
         }
+    }
+}
+
+/// Drops what was thrown. It may throw in its turn, and there is work left to do: what it throws then is left alone.
+pub(crate) fn discard(panic: Panic) {
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        mem::forget(again);
     }
 }
 
@@ -22,7 +30,7 @@ pub(crate) fn keep_first(first: &mut Option<Panic>, result: Result<(), Panic>) {
 pub(crate) fn resume(result: Result<(), Panic>) {
     if let Err(panic) = result {
         if std::thread::panicking() {
-            mem::forget(panic);
+            discard(panic);
         } else {
             resume_unwind(panic);
         }

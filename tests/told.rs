@@ -246,10 +246,12 @@ fn a_listener_may_call_the_cache() {
     watched(|| {
         for stripes in [1, 4] {
             let own: Arc<OnceLock<Cache<u64, u64>>> = Arc::default();
-            let (cache_of, heard) = (Arc::clone(&own), Arc::new(AtomicUsize::new(0)));
+            // Weak, or the cache and its listener would keep each other.
+            let (cache_of, heard) = (Arc::downgrade(&own), Arc::new(AtomicUsize::new(0)));
             let count = Arc::clone(&heard);
             let listener = move |removed: Removed<u64, u64>| {
-                let cache = cache_of.get().unwrap();
+                let own = cache_of.upgrade().unwrap();
+                let cache = own.get().unwrap();
                 let (key, value) = (*removed.key(), *removed.value());
                 count.fetch_add(1, SeqCst);
                 // Everything, on the same key, from under no lock.

@@ -10,6 +10,7 @@ use crate::policy::Steering;
 use crate::sync::Ordering;
 use crate::table::Effects;
 use crate::table::ordinal;
+use crate::unwind::discard;
 use crate::unwind::resume;
 
 use super::Core;
@@ -34,8 +35,7 @@ impl<K, V> Core<K, V> {
         self.table.tell(number, |pinned, cause| {
             let removed = Removed::new(EntryRef::new(pinned), cause);
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| listener(removed))) {
-                // Not dropped: what was thrown may throw in its turn, and others are still to be told of.
-                std::mem::forget(panic);
+                discard(panic);
                 self.listener_panics.fetch_add(1, Ordering::Relaxed);
             }
         });
