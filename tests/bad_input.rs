@@ -475,6 +475,8 @@ fn a_value_dropped_because_eq_panicked_may_call_the_cache() {
     impl Drop for Back {
         fn drop(&mut self) {
             if let Some(cache) = self.0.take() {
+                // The other key may be compared with this one, if their hashes are alike: that is not to panic again.
+                arm(&EQ_PANICS, 0);
                 cache.insert(Touchy(2), Back(OnceLock::new()));
             }
         }
