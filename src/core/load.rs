@@ -192,12 +192,29 @@ impl<K: Eq, V> Core<K, V> {
         let step = if open { self.join(hash, key, wish, time, None) } else { None };
         let step = step.or_else(|| {
             let fresh = Arc::new(Flight::new(key.to_owned(), time.until));
+            if let Some(lease) = self.lead_fast(hash, key, &fresh) {
+                return Some(Step::Lead(lease, None));
+            }
             self.join(hash, key, wish, time, Some(fresh))
         });
         match step.expect("with a flight of his own the caller may lead") {
             Step::Wait(seat) => seat.needed().map_or(Step::Reentrant, Step::Wait),
             step => step,
         }
+    }
+
+    /// Leads the `fresh` flight if there is nothing else in the stripe to see to, as is nearly always so.
+    fn lead_fast<Q>(self: &Arc<Self>, hash: u64, key: &Q, fresh: &Arc<Flight<K, V>>) -> Option<Lease<K, V>>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        let mut locked = self.table.stripe_number(self.table.stripe_of(hash)).lock();
+        if !locked.look_fast(hash, key, self.capacity())?.is_absent() {
+            return None;
+        }
+        locked.open(hash, Arc::clone(fresh));
+        drop(locked);
+        Some(Lease::new(self, hash, Arc::clone(fresh), Flight::<K, V>::FIRST))
     }
 
     /// Takes what is there; leads the `fresh` flight if nothing is. `None` if one is needed and not given.
@@ -293,6 +310,9 @@ impl<K: Eq + Clone, V: Clone> Core<K, V> {
         let claim = source.map_or(Claim::Unversioned, Claim::At);
         let mut value = Some(value);
         let stored = if self.plain && claim == Claim::Unversioned && ttl.is_none() {
+            if let Some(version) = self.store_fast(&mut lease, &mut value) {
+                return Ok(version);
+            }
             self.store(&mut lease, &mut value, |lease, _| Plain { hash: lease.hash() })
         } else {
             let how = How { claim, ttl, took, ..How::PLAIN };
@@ -300,6 +320,27 @@ impl<K: Eq + Clone, V: Clone> Core<K, V> {
             self.store(&mut lease, &mut value, |lease, value| Special { leased: true, ..terms(lease, value) })
         };
         stored.map_err(|why| self.unstored(lease, value.expect(HERE), why))
+    }
+
+    /// Stores a plain value if there is nothing in the stripe to see to but the flight, and nobody waits for that, as is nearly always so.
+    fn store_fast(&self, lease: &mut Lease<K, V>, value: &mut Option<V>) -> Option<Version> {
+        let LeaseTime { now, .. } = self.lease_time();
+        let hash = lease.hash();
+        let mut locked = self.table.stripe_number(self.table.stripe_of(hash)).lock();
+        let flight = lease.flight();
+        // The table and the lease know it: so nobody waits, and nobody else can come to know it but under this lock.
+        if Arc::strong_count(flight) > 2 || !flight.is_led_by(lease.token(), now) {
+            return None;
+        }
+        let closed = locked.close(hash, flight)?;
+        let Some(look) = locked.look_fast(hash, &flight.subject, self.capacity()) else {
+            locked.reopen(hash, closed);
+            return None;
+        };
+        drop(closed);
+        let key = lease.end_alone();
+        let written = locked.write_fast(look, hash, (key, value.take().expect(HERE)));
+        Some(self.after_fast(locked, hash, written))
     }
 
     /// Tries until it is stored or refused.
@@ -358,13 +399,12 @@ impl<K: Eq + Clone, V: Clone> Core<K, V> {
                 Err(_) => return Try::Changed,
             };
             drop(locked.close(hash, flight));
-            let (flight, token) = lease.end();
-            let (key, flight) = match spare.take() {
-                Some(key) => (key, Some(flight)),
-                None => (Arc::into_inner(flight).expect("nobody else knows it").into_subject(), None),
+            let (key, ended) = match spare.take() {
+                Some(key) => (key, Some(lease.end())),
+                None => (lease.end_alone(), None),
             };
             let put = locked.write(terms, permit, (key, value.take().expect(HERE)), now);
-            lander = flight.map(|flight| {
+            lander = ended.map(|(flight, token)| {
                 let pinned = self.table.keep(number, locked.pin_put(&put));
                 Lander { flight, token, landing: Some(Landing::Stored(pinned)) }
             });

@@ -151,7 +151,13 @@ impl<K, V> Locked<'_, K, V> {
     pub(crate) fn close(&mut self, hash: u64, flight: &Flight<K, V>) -> Option<Arc<Flight<K, V>>> {
         let closed = self.state.flights.remove(hash, flight.number());
         self.count_flights();
+        self.state.quiet = self.state.is_quiet();
         closed
+    }
+
+    /// The flight was closed a moment ago, under this lock, and is not over.
+    pub(crate) fn reopen(&mut self, hash: u64, flight: Arc<Flight<K, V>>) {
+        self.open(hash, flight);
     }
 
     /// The flight has failed, and stays as an answer until `due`.
