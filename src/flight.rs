@@ -185,14 +185,15 @@ impl<S, T> Flight<S, T> {
         overdue.then(|| seats.pass(None, until))
     }
 
-    /// The holder of `token` gives up: the lease passes to whoever waits longest, and is good until `until`, if that is known.
-    pub(crate) fn hand_over(&self, token: Token, until: Option<u64>) -> HandOver {
+    /// The holder of `token` gives up: the lease passes to whoever waits longest. It keeps its deadline until he comes, so that nobody
+    /// waits long for one who does not.
+    pub(crate) fn hand_over(&self, token: Token) -> HandOver {
         let mut seats = self.seats.lock();
         if seats.lease != token || self.landed.get().is_some() {
             return HandOver::Late;
         }
         let Some((seat, waiter)) = seats.waiting.pop_first() else { return HandOver::Nobody };
-        let deadline = until.unwrap_or(seats.deadline);
+        let deadline = seats.deadline;
         seats.pass(Some(seat), deadline);
         HandOver::Called(waiter)
     }

@@ -29,7 +29,6 @@ use crate::table::Refusal;
 use crate::table::Serving;
 use crate::time::deadline;
 use crate::unwind::Panic;
-use crate::unwind::discard;
 use crate::unwind::keep_first;
 use crate::unwind::resume;
 
@@ -97,13 +96,10 @@ impl<K, V> Core<K, V> {
 
     /// The lease of `token` ends without a result: a waiter takes over, or nothing is left of the flight.
     pub(super) fn hand_over(&self, hash: u64, flight: Arc<Flight<K, V>>, token: Token) {
-        // The clock is the user's, and there may be a panic under way already.
-        let time = catch_unwind(AssertUnwindSafe(|| self.lease_time()));
-        let until = time.map(|time| time.until).map_err(discard).ok();
         let mut locked = self.table.stripe_number(self.table.stripe_of(hash)).lock();
         let fenced = flight.is_fenced();
         // What was fenced is nobody's to load again: everybody starts anew.
-        let handed = if fenced { HandOver::Late } else { flight.hand_over(token, until) };
+        let handed = if fenced { HandOver::Late } else { flight.hand_over(token) };
         let closed = if matches!(handed, HandOver::Nobody) { locked.close(hash, &flight) } else { None };
         drop(locked);
         match handed {
