@@ -7,9 +7,11 @@ mod brindle;
 mod keys;
 mod play;
 mod scenario;
+mod stampede;
 mod target;
 
 pub use self::keys::*;
 pub use self::play::*;
 pub use self::scenario::*;
+pub use self::stampede::*;
 pub use self::target::*;

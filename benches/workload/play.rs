@@ -1,10 +1,14 @@
 //! The timed loops. Every value that comes back is checked.
 
+use std::future::Future;
+use std::iter::Sum;
+use std::pin::pin;
 use std::sync::Barrier;
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Target, Value, shuffled};
+use super::{Target, Value, shuffled, stampede};
 
 /// What is done with a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +25,12 @@ pub enum Mix {
     ReadWrite,
     /// `remove`, then `insert`.
     Churn,
+    /// `get_with`, with a loader that takes no time.
+    GetWith,
+    /// The same in a task.
+    GetWithAsync,
+    /// All threads ask for one key at once, with a loader that takes its time: [`stampede()`].
+    Stampede,
 }
 
 impl Mix {
@@ -47,6 +57,44 @@ impl Tally {
         self.reads += 1;
         self.hits += u64::from(own.is_some());
         own.is_some()
+    }
+
+    /// Counts a read that loads what it misses: whether the value was the key's own, and whether it was there.
+    #[inline(always)]
+    fn answered(&mut self, own: bool, hit: bool) {
+        self.looked(Some(own));
+        self.hits -= u64::from(!hit);
+    }
+
+    /// Reads with a loader, and counts.
+    #[inline(always)]
+    pub(super) fn load<V: Value>(&mut self, target: &impl Target<V>, key: u64, load: impl FnOnce(u64) -> V) {
+        let mut hit = true;
+        let value = target.get_with(&key, || {
+            hit = false;
+            load(key)
+        });
+        self.answered(value.belongs_to(key), hit);
+    }
+
+    /// The same in a task, which is polled once: nobody else loads.
+    #[inline(always)]
+    fn load_async<V: Value>(&mut self, target: &impl Target<V>, key: u64, context: &mut Context<'_>) {
+        let mut hit = true;
+        let load = async {
+            hit = false;
+            V::of(key)
+        };
+        let Poll::Ready(value) = pin!(target.get_with_async(&key, load)).poll(context) else {
+            panic!("a load that waits for nothing was not ready")
+        };
+        self.answered(value.belongs_to(key), hit);
+    }
+}
+
+impl Sum for Tally {
+    fn sum<I: Iterator<Item = Self>>(tallies: I) -> Self {
+        tallies.fold(Self::default(), |sum, tally| Self { reads: sum.reads + tally.reads, hits: sum.hits + tally.hits })
     }
 }
 
@@ -98,6 +146,22 @@ pub fn play<V: Value>(target: &impl Target<V>, mix: Mix, keys: &[u64]) -> Tally 
                 target.insert(key, V::of(key));
             }
         }
+        Mix::GetWith => {
+            for &key in keys {
+                tally.load(target, key, V::of);
+            }
+        }
+        Mix::GetWithAsync => {
+            let mut context = Context::from_waker(Waker::noop());
+            for &key in keys {
+                tally.load_async(target, key, &mut context);
+            }
+        }
+        Mix::Stampede => {
+            for &key in keys {
+                tally.load(target, key, stampede::slow);
+            }
+        }
     }
     tally
 }
@@ -110,6 +174,7 @@ pub fn race<V: Value>(target: &impl Target<V>, mix: Mix, batches: &[Vec<u64>]) -
         (start, Instant::now(), tally)
     };
     let laps = match batches {
+        [keys, ..] if mix == Mix::Stampede => return stampede::stampede(target, keys, batches.len()),
         [alone] => vec![lap(alone)],
         _ => {
             let ready = Barrier::new(batches.len());
@@ -130,7 +195,6 @@ pub fn race<V: Value>(target: &impl Target<V>, mix: Mix, batches: &[Vec<u64>]) -
 
     let first = laps.iter().map(|lap| lap.0).min().expect("at least one batch");
     let last = laps.iter().map(|lap| lap.1).max().expect("at least one batch");
-    let tally =
-        laps.iter().fold(Tally::default(), |sum, (_, _, lap)| Tally { reads: sum.reads + lap.reads, hits: sum.hits + lap.hits });
+    let tally = laps.iter().map(|lap| lap.2).sum();
     (last - first, tally)
 }

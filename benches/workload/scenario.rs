@@ -9,6 +9,12 @@ pub struct Scenario {
     pub draw: Draw,
     /// Percent of the operations that write, for [`Mix::ReadWrite`].
     pub writes: u64,
+    /// What the same is without the call under measurement, if that is to be seen beside it.
+    pub by_hand: Option<Mix>,
+    /// So many threads take part, if not as many as are asked for.
+    pub threads: Option<usize>,
+    /// An operation takes about as long as this many of the others.
+    pub cost: usize,
     pub capacity: u64,
     /// The keys `0..filled` are put in at first.
     pub filled: u64,
@@ -19,7 +25,12 @@ pub struct Scenario {
 impl Scenario {
     /// Keys that are all resident, with room for twice as many so that nobody evicts.
     const fn resident(name: &'static str, mix: Mix, draw: Draw, n: u64) -> Self {
-        Self { name, mix, draw, writes: 0, capacity: 2 * n, filled: n, warm: 0 }
+        Self { name, mix, draw, writes: 0, by_hand: None, threads: None, cost: 1, capacity: 2 * n, filled: n, warm: 0 }
+    }
+
+    /// Keys that are all new, in a full cache.
+    const fn fresh(name: &'static str, mix: Mix) -> Self {
+        Self { capacity: MEDIUM, warm: 2 * MEDIUM as usize, ..Self::resident(name, mix, Draw::Fresh(MEDIUM), MEDIUM) }
     }
 
     pub fn keys(&self) -> Keys {
@@ -34,6 +45,14 @@ impl Scenario {
             }
         }
         batch
+    }
+
+    /// A batch for each of some threads. In a stampede all want the same keys.
+    pub fn batches(&self, keys: &mut Keys, threads: usize, len: usize) -> Vec<Vec<u64>> {
+        if self.mix == Mix::Stampede {
+            return vec![self.batch(keys, len); threads];
+        }
+        (0..threads).map(|_| self.batch(keys, len)).collect()
     }
 }
 
@@ -54,21 +73,15 @@ pub const MIX_50_50: Scenario =
     Scenario { writes: 50, ..Scenario::resident("mix-50-50", Mix::ReadWrite, Draw::Uniform(MEDIUM), MEDIUM) };
 pub const REPLACE: Scenario = Scenario::resident("replace", Mix::Insert, Draw::Uniform(MEDIUM), MEDIUM);
 pub const CHURN: Scenario = Scenario::resident("churn", Mix::Churn, Draw::Uniform(MEDIUM), MEDIUM);
-pub const EVICT: Scenario = Scenario {
-    name: "evict",
-    mix: Mix::Insert,
-    draw: Draw::Fresh(MEDIUM),
-    writes: 0,
-    capacity: MEDIUM,
-    filled: MEDIUM,
-    warm: 2 * MEDIUM as usize,
-};
+pub const EVICT: Scenario = Scenario::fresh("evict", Mix::Insert);
 pub const READ_THROUGH: Scenario = Scenario {
-    name: "read-through",
-    mix: Mix::ReadThrough,
-    draw: Draw::Zipf { n: 10 * MEDIUM, s: 0.99 },
-    writes: 0,
     capacity: MEDIUM,
     filled: 0,
     warm: 10 * MEDIUM as usize,
+    ..Scenario::resident("read-through", Mix::ReadThrough, Draw::Zipf { n: 10 * MEDIUM, s: 0.99 }, MEDIUM)
 };
+pub const GET_WITH_WARM: Scenario =
+    Scenario { by_hand: Some(Mix::Get), ..Scenario::resident("get-with-warm", Mix::GetWith, Draw::Uniform(SMALL), SMALL) };
+pub const GET_WITH_WARM_ASYNC: Scenario = Scenario { name: "get-with-warm-async", mix: Mix::GetWithAsync, ..GET_WITH_WARM };
+pub const COLD_LOAD: Scenario = Scenario { by_hand: Some(Mix::ReadThrough), ..Scenario::fresh("cold-load", Mix::GetWith) };
+pub const STAMPEDE: Scenario = Scenario { threads: Some(8), cost: 1024, warm: 0, ..Scenario::fresh("stampede", Mix::Stampede) };

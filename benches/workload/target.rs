@@ -1,5 +1,6 @@
 //! What is measured, as the workloads see it.
 
+use std::future::Future;
 use std::sync::Arc;
 
 /// A cache or map under measurement, with `u64` keys.
@@ -12,6 +13,16 @@ pub trait Target<V: Value = u64>: Sync {
     /// Looks at a value without taking it out, where the target can; else takes it out and looks.
     fn with<R>(&self, key: &u64, look: impl FnOnce(&V) -> R) -> Option<R> {
         Target::get(self, key).map(|value| look(&value))
+    }
+
+    /// The value, loaded if there is none. Of those who ask for a key at one time, one loads.
+    fn get_with(&self, _key: &u64, _load: impl FnOnce() -> V) -> V {
+        unreachable!("it does not load")
+    }
+
+    /// The same for tasks.
+    fn get_with_async(&self, _key: &u64, _load: impl Future<Output = V>) -> impl Future<Output = V> {
+        async { unreachable!("it does not load in tasks") }
     }
 }
 

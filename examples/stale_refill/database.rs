@@ -1,4 +1,4 @@
-//! The source of truth: versioned rows in a SQLite file, and the commit sequence that orders every change to them.
+//! The source of truth: versioned rows in a SQLite file.
 
 use std::cell::Cell;
 use std::path::PathBuf;
@@ -31,19 +31,6 @@ pub(crate) struct Row {
     pub(crate) body: Arc<[u8]>,
 }
 
-/// A row, and the commit sequence of the snapshot it was read from.
-pub(crate) struct Loaded {
-    pub(crate) row: Row,
-    pub(crate) snapshot: u64,
-}
-
-/// A finished update: the row's new version, and the place of the commit in the order of all commits.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Committed {
-    pub(crate) version: u64,
-    pub(crate) sequence: u64,
-}
-
 /// A database in a folder that goes away with it.
 pub(crate) struct Database {
     folder: TempDir,
@@ -59,9 +46,7 @@ impl Database {
         let mut connection = database.connect(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
         connection.execute_batch(
             "PRAGMA journal_mode = WAL;
-             CREATE TABLE rows (key INTEGER PRIMARY KEY, version INTEGER NOT NULL, body BLOB NOT NULL);
-             CREATE TABLE meta (id INTEGER PRIMARY KEY CHECK (id = 0), sequence INTEGER NOT NULL);
-             INSERT INTO meta VALUES (0, 1);",
+             CREATE TABLE rows (key INTEGER PRIMARY KEY, version INTEGER NOT NULL, body BLOB NOT NULL);",
         )?;
         let mut filled = 0;
         while filled < rows {
@@ -119,21 +104,19 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// Loads a row. One statement is one read transaction, so the row and the commit sequence are of one snapshot: the
-    /// row is what it was after commit number `snapshot`, and every later change to it has a higher number.
-    pub(crate) fn load(&self, key: u64) -> Result<Loaded, Error> {
+    /// Loads a row, as it was after every commit that had finished by then.
+    pub(crate) fn load(&self, key: u64) -> Result<Row, Error> {
         self.loads.set(self.loads.get() + 1);
-        let mut select =
-            self.connection.prepare_cached("SELECT version, body, (SELECT sequence FROM meta) FROM rows WHERE key = ?1")?;
-        let loaded = select.query_row([key], |row| {
+        let mut select = self.connection.prepare_cached("SELECT version, body FROM rows WHERE key = ?1")?;
+        let row = select.query_row([key], |row| {
             let body = Arc::from(row.get_ref(1)?.as_blob()?);
-            Ok(Loaded { row: Row { version: row.get(0)?, body }, snapshot: row.get(2)? })
+            Ok(Row { version: row.get(0)?, body })
         })?;
         // The way back over a network, where there is one.
         if !self.delay.is_zero() {
             thread::sleep(self.delay);
         }
-        Ok(loaded)
+        Ok(row)
     }
 
     /// Loads so far.
@@ -148,21 +131,18 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Gives the row its next version and a new body. The sequence is drawn while the write lock is held, so its order is
-    /// the order of the commits.
-    pub(crate) fn update(&mut self, key: u64) -> Result<Committed, Error> {
+    /// Gives the row its next version, which is returned, and a new body.
+    pub(crate) fn update(&mut self, key: u64) -> Result<u64, Error> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let committed = {
-            let mut select = transaction.prepare_cached("SELECT version + 1 FROM rows WHERE key = ?1")?;
-            let version: u64 = select.query_row([key], |row| row.get(0))?;
-            let mut update = transaction.prepare_cached("UPDATE rows SET version = ?2, body = ?3 WHERE key = ?1")?;
-            update.execute(params![key, version, body_of(key, version)])?;
-            let mut bump = transaction.prepare_cached("UPDATE meta SET sequence = sequence + 1 RETURNING sequence")?;
-            let sequence = bump.query_row([], |row| row.get(0))?;
-            Committed { version, sequence }
-        };
+        let version =
+            transaction.prepare_cached("SELECT version + 1 FROM rows WHERE key = ?1")?.query_row([key], |row| row.get(0))?;
+        transaction.prepare_cached("UPDATE rows SET version = ?2, body = ?3 WHERE key = ?1")?.execute(params![
+            key,
+            version,
+            body_of(key, version)
+        ])?;
         transaction.commit()?;
-        Ok(committed)
+        Ok(version)
     }
 }
 

@@ -15,9 +15,7 @@ pub(crate) enum Error {
     },
     Database(rusqlite::Error),
     /// A load that failed for every caller who waited for it.
-    SharedLoad(Arc<Error>),
-    /// A cache could not be built.
-    Build(String),
+    SharedLoad(Arc<dyn std::error::Error + Send + Sync>),
     Histogram(hdrhistogram::CreationError),
     Signal(ctrlc::Error),
     Plot(String),
@@ -50,7 +48,6 @@ impl fmt::Display for Error {
             Self::Io { what, source } => write!(f, "{what}: {source}"),
             Self::Database(source) => write!(f, "the database failed: {source}"),
             Self::SharedLoad(source) => source.fmt(f),
-            Self::Build(why) => write!(f, "the cache could not be built: {why}"),
             Self::Histogram(source) => write!(f, "no histogram: {source}"),
             Self::Signal(source) => write!(f, "cannot listen for Ctrl-C: {source}"),
             Self::Plot(why) => write!(f, "the plot could not be drawn: {why}; give another place with --svg PATH"),

@@ -55,7 +55,7 @@ fn compare(args: &Args) -> Result<(), Error> {
 
     let mut outcomes: Vec<Outcome> = Vec::new();
     let mut ran = Ok(());
-    for contender in contenders::all(args.capacity(&workload), args.ttl)? {
+    for contender in contenders::all(args.capacity(&workload), args.ttl) {
         match run::run(contender.as_ref(), args, &workload, &database, &interrupted, &mut progress) {
             Ok(outcome) => outcomes.push(outcome),
             Err(error) => ran = Err(error),

@@ -89,8 +89,8 @@ pub(crate) fn explanation(outcomes: &[Outcome], args: &Args, interrupted: bool) 
          began; the longest stay is how long after that such a value was still handed out. It comes about when a load \
          reads a row, a writer commits a newer one and invalidates the cache, and the load then stores what it read: the \
          invalidation came too early to remove it, and the old row stays until the next write, eviction or expiry. Brindle \
-         refuses that store. The hit ratio is the share of reads that needed no load of their own, and latency is the \
-         whole read, load included.",
+         refuses that store, though it is used as moka is: `try_get_with` to read, `invalidate` after a write. The hit \
+         ratio is the share of reads that needed no load of their own, and latency is the whole read, load included.",
     );
     text += "\n";
     let commits = outcomes.iter().map(|outcome| outcome.commits).sum();

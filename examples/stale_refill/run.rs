@@ -119,9 +119,9 @@ pub(crate) fn run(
                     turn.ending_all_on_error(|| {
                         turn.paced(pause, || {
                             let key = rows.next_row();
-                            let committed = writer.update(key)?;
-                            turn.contender.written(key, committed);
-                            turn.ledger.acknowledge(key, committed.version);
+                            let version = writer.update(key)?;
+                            turn.contender.written(key);
+                            turn.ledger.acknowledge(key, version);
                             Ok(())
                         })
                     })

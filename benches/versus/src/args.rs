@@ -8,12 +8,12 @@ Usage: versus [ROW,..] [OPTIONS]
 
 Rows, chosen by any part of their names (all if none is given; hit-5m only with --full or by its name):
   hit-10k hit-100k hit-5m hot arc-get arc-with mix-75-25 mix-50-50 replace churn evict read-through
-  latency memory
+  get-with-warm get-with-warm-async cold-load stampede latency memory
 
 Options:
   --rows ROW,..          the same as naming them
   --contenders NAME,..   only these, and quick_cache
-  --threads N,..         numbers of threads (default 1,2)
+  --threads N,..         numbers of threads (default 1,2; a stampede has 8)
   --quick | --full       less than a minute | as long as it takes
   --rounds N             rounds instead of those of the effort chosen
   --json FILE            the figures, one record a row and contender

@@ -8,7 +8,7 @@ use crate::args::Args;
 use crate::contenders::{ALL, Contender};
 use crate::counting;
 use crate::record::{Record, Table};
-use crate::workload::{Draw, Mix, Scenario};
+use crate::workload::{Draw, EVICT, Mix, Scenario};
 
 /// The hidden command that weighs one contender.
 pub const CHILD: &str = "weigh";
@@ -48,7 +48,7 @@ fn ask_child(contender: &Contender, capacity: u64) -> (f64, f64) {
 
 pub fn child(contender: &str, capacity: u64) {
     let contender = ALL.iter().find(|other| other.name == contender).expect("a contender's name");
-    let scenario = Scenario { name: "memory", mix: Mix::Insert, draw: Draw::Fresh(0), writes: 0, capacity, filled: 0, warm: 0 };
+    let scenario = Scenario { name: "memory", draw: Draw::Fresh(0), capacity, filled: 0, warm: 0, ..EVICT };
     let mut keys = scenario.keys();
 
     counting::start();

@@ -1,5 +1,7 @@
 //! The rows of the comparison, and how much of each is run.
 
+use std::slice;
+
 use crate::args::Args;
 use crate::contenders::Contender;
 use crate::record::Record;
@@ -42,6 +44,10 @@ const ROWS: &[(Scenario, Enter)] = &[
     (workload::CHURN, PLAIN),
     (workload::EVICT, PLAIN),
     (workload::READ_THROUGH, PLAIN),
+    (workload::GET_WITH_WARM, PLAIN),
+    (workload::GET_WITH_WARM_ASYNC, PLAIN),
+    (workload::COLD_LOAD, PLAIN),
+    (workload::STAMPEDE, PLAIN),
 ];
 
 pub fn run(args: &Args) -> Vec<Record> {
@@ -53,9 +59,11 @@ pub fn run(args: &Args) -> Vec<Record> {
             .filter(|contender| contender.takes(scenario))
             .map(|&contender| (contender, enter(contender, scenario)))
             .collect();
-        for &threads in &args.threads {
+        let mut keys = scenario.keys();
+        let threads = scenario.threads.as_ref().map_or(args.threads.as_slice(), slice::from_ref);
+        for &threads in threads {
             eprintln!("{} on {}, {} rounds", scenario.name, rounds::on(threads), args.effort.rounds);
-            records.extend(rounds::run(scenario, &entrants, threads, args.effort));
+            records.extend(rounds::run(scenario, &mut keys, &entrants, threads, args.effort));
         }
     }
     if args.wants("latency") {

@@ -1,11 +1,12 @@
-//! Brindle, with the database's commit sequence as the version of what it holds.
+//! Brindle, as its documentation shows, and with the same two calls as moka: `try_get_with` to read through, `invalidate` after a
+//! write.
+
+use std::sync::Arc;
 
 use brindle::Cache;
-use brindle::Ordering;
 
 use super::BRINDLE;
 use super::Contender;
-use crate::database::Committed;
 use crate::database::Reader;
 use crate::database::Row;
 use crate::error::Error;
@@ -15,14 +16,8 @@ pub(crate) struct Brindle {
 }
 
 impl Brindle {
-    pub(crate) fn new(capacity: usize) -> Result<Self, Error> {
-        let cache = Cache::builder()
-            .max_capacity(capacity as u64)
-            // One order for all keys, as a commit sequence, an LSN or a commit timestamp gives it.
-            .ordering(Ordering::Global)
-            .build()
-            .map_err(|why| Error::Build(why.to_string()))?;
-        Ok(Self { cache })
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self { cache: Cache::new(capacity as u64) }
     }
 }
 
@@ -32,21 +27,13 @@ impl Contender for Brindle {
     }
 
     fn read(&self, key: u64, database: &Reader) -> Result<Row, Error> {
-        if let Some(row) = self.cache.get(&key) {
-            return Ok(row);
-        }
-        let loaded = database.load(key)?;
-        match self.cache.insert_at(key, loaded.row.clone(), loaded.snapshot) {
-            Ok(_) => Ok(loaded.row),
-            // The cache knows of a state at least as new, so the row is not stored. It may be returned: its snapshot was
-            // taken after this read began, so it holds every write that had finished by then.
-            Err(superseded) => Ok(superseded.value),
-        }
+        // All who wait for the load get its error. This one cannot be cloned, so it is shared.
+        self.cache.try_get_with(&key, || database.load(key).map_err(Arc::new)).map_err(|error| Error::SharedLoad(Arc::new(error)))
     }
 
-    fn written(&self, key: u64, committed: Committed) {
-        // The key is dead in every snapshot below this commit: what was loaded from them is dropped, and refused if it comes later. A
-        // load that saw this very commit may be stored.
-        self.cache.invalidate_at(&key, committed.sequence);
+    fn written(&self, key: u64) {
+        // Fences a load that is under way: what it has read goes to those who wait for it already, but is not stored, and who comes
+        // later does not join it.
+        self.cache.invalidate(&key);
     }
 }

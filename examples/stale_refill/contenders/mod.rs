@@ -6,7 +6,6 @@ mod plain;
 
 use std::time::Duration;
 
-use crate::database::Committed;
 use crate::database::Reader;
 use crate::database::Row;
 use crate::error::Error;
@@ -19,17 +18,17 @@ pub(crate) trait Contender: Sync {
     fn read(&self, key: u64, database: &Reader) -> Result<Row, Error>;
 
     /// The row's update is committed; when this returns, the cache has been told.
-    fn written(&self, key: u64, committed: Committed);
+    fn written(&self, key: u64);
 }
 
 /// The name of the contender that must never be stale.
 pub(crate) const BRINDLE: &str = "Brindle";
 
 /// All of them, each with room for `capacity` rows.
-pub(crate) fn all(capacity: usize, time_to_live: Duration) -> Result<Vec<Box<dyn Contender>>, Error> {
-    Ok(vec![
+pub(crate) fn all(capacity: usize, time_to_live: Duration) -> Vec<Box<dyn Contender>> {
+    vec![
         Box::new(plain::Plain::new(capacity, time_to_live)),
         Box::new(moka::Moka::new(capacity, time_to_live)),
-        Box::new(brindle::Brindle::new(capacity)?),
-    ])
+        Box::new(brindle::Brindle::new(capacity)),
+    ]
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::Contender;
-use crate::database::Committed;
 use crate::database::Reader;
 use crate::database::Row;
 use crate::error::Error;
@@ -25,10 +24,10 @@ impl Contender for Moka {
     }
 
     fn read(&self, key: u64, database: &Reader) -> Result<Row, Error> {
-        self.cache.try_get_with(key, || database.load(key).map(|loaded| loaded.row)).map_err(Error::SharedLoad)
+        self.cache.try_get_with(key, || database.load(key)).map_err(|error| Error::SharedLoad(error))
     }
 
-    fn written(&self, key: u64, _: Committed) {
+    fn written(&self, key: u64) {
         self.cache.invalidate(&key);
     }
 }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use std::time::Instant;
 
 use super::Contender;
-use crate::database::Committed;
 use crate::database::Reader;
 use crate::database::Row;
 use crate::error::Error;
@@ -73,12 +72,12 @@ impl Contender for Plain {
         if let Some(row) = self.get(key) {
             return Ok(row);
         }
-        let row = database.load(key)?.row;
+        let row = database.load(key)?;
         self.insert(key, row.clone());
         Ok(row)
     }
 
-    fn written(&self, key: u64, _: Committed) {
+    fn written(&self, key: u64) {
         self.state.write().unwrap_or_else(PoisonError::into_inner).entries.remove(&key);
     }
 }

@@ -3,10 +3,10 @@
 use std::hint::black_box;
 
 use versus::contenders::{ALL, Subject};
-use versus::workload::{EVICT, HIT_100K, Mix, REPLACE};
+use versus::workload::{COLD_LOAD, EVICT, GET_WITH_WARM, HIT_100K, Mix, REPLACE};
 
 const HELP: &str = "\
-Usage: onepath CONTENDER get|insert|replace COUNT
+Usage: onepath CONTENDER get|insert|replace|get-with|load COUNT
 
 Instructions of an operation, the loop's own few included: divide what is collected inside `measured` by COUNT.
 
@@ -29,6 +29,8 @@ fn main() {
         "get" => HIT_100K,
         "insert" => EVICT,
         "replace" => REPLACE,
+        "get-with" => GET_WITH_WARM,
+        "load" => COLD_LOAD,
         _ => return println!("{HELP}"),
     };
     let count = count.parse().expect("a count");

@@ -7,6 +7,8 @@ pub struct Brindle;
 
 impl Family for Brindle {
     const NAME: &'static str = "brindle";
+    const LOADS: bool = true;
+    const LOADS_ASYNC: bool = true;
 
     type Of<V: Value> = Cache<u64, V>;
 

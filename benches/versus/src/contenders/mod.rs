@@ -9,6 +9,7 @@ use crate::workload::{self, Mix, Scenario, Tally, Target, Value};
 mod bare;
 mod brindle;
 mod moka;
+mod moka_future;
 mod papaya;
 mod quick_cache;
 mod scc;
@@ -20,6 +21,7 @@ pub const ALL: &[Contender] = &[
     Contender::of::<brindle::Brindle>(),
     Contender::of::<quick_cache::QuickCache>(),
     Contender::of::<moka::Moka>(),
+    Contender::of::<moka_future::MokaFuture>(),
     Contender::of::<papaya::Papaya>(),
     Contender::of::<scc::Scc>(),
     Contender::of::<bare::Bare>(),
@@ -29,6 +31,10 @@ pub const ALL: &[Contender] = &[
 trait Family: 'static {
     const NAME: &'static str;
     const KIND: Kind = Kind::Cache;
+    /// [`Target::get_with`] works.
+    const LOADS: bool = false;
+    /// [`Target::get_with_async`] works.
+    const LOADS_ASYNC: bool = false;
 
     type Of<V: Value>: Target<V>;
 
@@ -49,6 +55,8 @@ trait Family: 'static {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Cache,
+    /// For tasks alone.
+    Tasks,
     /// Never evicts.
     Map,
     /// Never evicts, and is only read: the limit.
@@ -58,13 +66,22 @@ enum Kind {
 pub struct Contender {
     pub name: &'static str,
     kind: Kind,
+    loads: bool,
+    loads_async: bool,
     plain: fn(&Scenario) -> Box<dyn Subject>,
     shared: fn(&Scenario) -> Box<dyn Subject>,
 }
 
 impl Contender {
     const fn of<F: Family>() -> Self {
-        Self { name: F::NAME, kind: F::KIND, plain: subject::<F, u64>, shared: subject::<F, Arc<u64>> }
+        Self {
+            name: F::NAME,
+            kind: F::KIND,
+            loads: F::LOADS,
+            loads_async: F::LOADS_ASYNC,
+            plain: subject::<F, u64>,
+            shared: subject::<F, Arc<u64>>,
+        }
     }
 
     pub fn is_reference(&self) -> bool {
@@ -76,8 +93,14 @@ impl Contender {
     }
 
     pub fn takes(&self, scenario: &Scenario) -> bool {
+        match scenario.mix {
+            Mix::GetWith | Mix::Stampede => return self.loads,
+            Mix::GetWithAsync => return self.loads_async,
+            _ => {}
+        }
         match self.kind {
             Kind::Cache => true,
+            Kind::Tasks => false,
             Kind::Map => scenario.filled < scenario.capacity && scenario.mix != Mix::ReadThrough,
             Kind::Limit => matches!(scenario.mix, Mix::Get | Mix::With),
         }

@@ -8,6 +8,7 @@ pub struct Moka;
 
 impl Family for Moka {
     const NAME: &'static str = "moka";
+    const LOADS: bool = true;
 
     type Of<V: Value> = Cache<u64, V, RandomState>;
 
@@ -35,5 +36,9 @@ impl<V: Value> Target<V> for Cache<u64, V, RandomState> {
 
     fn entries(&self) -> usize {
         self.entry_count() as usize
+    }
+
+    fn get_with(&self, key: &u64, load: impl FnOnce() -> V) -> V {
+        self.get_with(*key, load)
     }
 }
