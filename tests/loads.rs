@@ -9,11 +9,11 @@ use std::alloc::Layout;
 use std::alloc::System;
 use std::cell::Cell;
 use std::future::Future;
+use std::future::poll_fn;
 use std::hash::BuildHasherDefault;
 use std::hash::DefaultHasher;
 use std::hash::Hash;
 use std::hash::Hasher;
-use std::pin::Pin;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -254,18 +254,8 @@ fn any_face_waits_for_any_other() {
 }
 
 /// A loader that must not even be polled.
-struct Never<T>(fn() -> T);
-
-impl<T> Future for Never<T> {
-    type Output = T;
-
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<T> {
-        panic!("the loader was polled");
-    }
-}
-
-fn never<T>() -> Never<T> {
-    Never(|| unreachable!())
+fn never<T>() -> impl Future<Output = T> {
+    poll_fn(|_| panic!("the loader was polled"))
 }
 
 fn not_called<T>() -> T {
