@@ -11,6 +11,7 @@ use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::sync::Barrier;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::mpsc::channel;
@@ -159,7 +160,7 @@ fn ring(ways: &[&Face<u64, u64>], keys: usize, in_turn: bool) -> Vec<bool> {
     let told = together(keys, |number| {
         let (inside, faces, begun, turn) = (cache.clone(), Arc::clone(&faces), Arc::clone(&begun), Arc::clone(&turn));
         let within = by_name(ways[(number + 1) % ways.len()].name);
-        let told = Arc::new(Mutex::new(false));
+        let told = Arc::new(AtomicBool::new(false));
         let telling = Arc::clone(&told);
         let load = move || {
             begun.wait();
@@ -172,14 +173,13 @@ fn ring(ways: &[&Face<u64, u64>], keys: usize, in_turn: bool) -> Vec<bool> {
             // Where nobody keeps the order, the next one's load may be over, and be loaded again.
             let again = move || if in_turn { panic!("{LOADED}") } else { Ok(next as u64) };
             match inner(face, || face.call(&inside, &(next as u64), again)) {
-                Err(Trouble::Reentrant) => *telling.lock().unwrap() = true,
+                Err(Trouble::Reentrant) => telling.store(true, SeqCst),
                 other => assert!(other.is_ok(), "{other:?}"),
             }
             Ok(number as u64)
         };
         assert_eq!(ways[number % ways.len()].call(&cache, &(number as u64), load), Ok(number as u64));
-        let told = *told.lock().unwrap();
-        told
+        told.load(SeqCst)
     });
     assert_eq!((cache.stats().flights, cache.len()), (0, keys));
     assert!(cache.stats().loads == keys as u64 || !in_turn);
