@@ -142,9 +142,9 @@ fn small() -> Cache<Key, Counted> {
 }
 
 /// Does `work` for so many keys, and then once more for a multiple of them: nothing more is in use then, and nothing at all at the end.
-fn leaves_nothing(what: &str, build: impl FnOnce() -> Cache<Key, Counted>, times: u64, work: impl Fn(&World, u64)) {
+fn leaves_nothing(what: &str, build: impl Fn() -> Cache<Key, Counted>, times: u64, work: impl Fn(&World, u64)) {
     // What a thread takes once, it has taken before the count begins.
-    let first = World::new(small());
+    let first = World::new(build());
     (0..100).for_each(|number| work(&first, number));
     survives(|| planned());
     drop(first);
@@ -288,7 +288,8 @@ fn many_fenced_and_overdue_loads_leave_nothing() {
             assert!(lease.fill(world.value(2)).is_err());
         });
         let (clock, hand) = Clock::mock();
-        let timed = || Cache::builder().max_capacity(200).stripes(2).clock(clock).load_timeout(Duration::from_secs(1)).build();
+        let timed =
+            || Cache::builder().max_capacity(200).stripes(2).clock(clock.clone()).load_timeout(Duration::from_secs(1)).build();
         leaves_nothing(
             "time out",
             || timed().unwrap(),
@@ -409,7 +410,8 @@ fn waiters_that_get_the_value_or_the_error_leave_nothing() {
                 assert_eq!(task.ends().is_err(), fails);
             }
             assert_eq!(world.cache.stats().flights, 0, "a flight is over for all when it is over");
-            drop((waiting, leading, key));
+            drop((waiting, leading));
+            drop(key);
             world.settle("waiters that get their answer");
         }
     });
