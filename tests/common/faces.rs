@@ -69,7 +69,7 @@ fn sure<V>(loaded: Result<V, u64>) -> V {
     loaded.expect("this face cannot fail")
 }
 
-fn lease<K, V: Clone>(leased: Leased<K, V>, load: impl FnOnce() -> Result<V, u64>) -> Answer<V> {
+fn lease<K: Key, V: Value>(leased: Leased<K, V>, load: impl FnOnce() -> Result<V, u64>) -> Answer<V> {
     match leased {
         Leased::Value(value) => Ok(value),
         Leased::Lease(lease) => match load() {
