@@ -141,8 +141,8 @@ fn small() -> Cache<Key, Counted> {
     Cache::builder().max_capacity(200).stripes(2).build().unwrap()
 }
 
-/// Does `work` for so many keys, and then once more for a multiple of them: nothing more is in use then, and nothing at all at the end.
-fn leaves_nothing(what: &str, build: impl Fn() -> Cache<Key, Counted>, times: u64, work: impl Fn(&World, u64)) {
+/// Does `work` for so many keys, and then for nine times as many: nothing more is in use then, and nothing at all at the end.
+fn leaves_nothing(what: &str, stores: bool, build: impl Fn() -> Cache<Key, Counted>, times: u64, work: impl Fn(&World, u64)) {
     // What a thread takes once, it has taken before the count begins.
     let first = World::new(build());
     (0..100).for_each(|number| work(&first, number));
@@ -155,8 +155,10 @@ fn leaves_nothing(what: &str, build: impl Fn() -> Cache<Key, Counted>, times: u6
     let level = world.settle(what);
     (warm..times).for_each(|number| work(&world, number));
     let grown = world.settle(what) - level;
-    // A list that doubles once more is no leak: it is nothing against what so many loads would leave.
-    assert!(grown <= times as i64 / 500, "{grown} bytes are left of {} times `{what}`", times - warm);
+    // Where entries come and go, the policy's lists double now and then, as they do without loads. Next to what so many loads would leave,
+    // that is nothing.
+    let most = if stores { times as i64 / 4 } else { 0 };
+    assert!(grown <= most, "{grown} bytes are left of {} times `{what}`", times - warm);
     let World { cache, keys, values } = world;
     drop(cache);
     assert_eq!((keys.alive(), values.alive()), (0, 0), "{what}");
@@ -174,7 +176,7 @@ const MILLION: u64 = 1_000_000;
 #[test]
 fn a_million_loads_leave_nothing() {
     counted(|| {
-        leaves_nothing("load", small, MILLION, |world, number| {
+        leaves_nothing("load", true, small, MILLION, |world, number| {
             let (cache, key) = (&world.cache, world.key(number));
             let value = match number % 5 {
                 0 => cache.get_with(&key, || world.value(number)),
@@ -198,7 +200,7 @@ fn a_million_loads_leave_nothing() {
 #[test]
 fn a_million_failed_loads_leave_nothing() {
     counted(|| {
-        leaves_nothing("fail", small, MILLION, |world, number| {
+        leaves_nothing("fail", false, small, MILLION, |world, number| {
             let (cache, key) = (&world.cache, world.key(number));
             match number % 5 {
                 0 => assert!(cache.try_get_with(&key, || Err(world.value(number))).is_err()),
@@ -220,7 +222,7 @@ fn a_million_failed_loads_leave_nothing() {
 #[test]
 fn a_million_cancelled_loads_leave_nothing() {
     counted(|| {
-        leaves_nothing("cancel", small, MILLION, |world, number| {
+        leaves_nothing("cancel", false, small, MILLION, |world, number| {
             let (cache, key) = (&world.cache, world.key(number));
             match number % 5 {
                 // Never polled.
@@ -243,10 +245,9 @@ fn a_million_cancelled_loads_leave_nothing() {
 }
 
 #[test]
-fn many_panicked_loads_leave_nothing() {
+fn a_million_panicked_loads_leave_nothing() {
     counted(|| {
-        // Unwinding takes long where nothing is optimised: a fifth of a million.
-        leaves_nothing("panic", small, MILLION / 5, |world, number| {
+        leaves_nothing("panic", false, small, MILLION, |world, number| {
             let (cache, key) = (&world.cache, world.key(number));
             match number % 4 {
                 0 => drop(survives(|| cache.get_with(&key, || planned()))),
@@ -265,7 +266,7 @@ fn many_panicked_loads_leave_nothing() {
 #[test]
 fn many_fenced_and_overdue_loads_leave_nothing() {
     counted(|| {
-        leaves_nothing("fence", small, MILLION / 5, |world, number| {
+        leaves_nothing("fence", true, small, MILLION / 10, |world, number| {
             let (cache, key) = (&world.cache, world.key(number));
             let write = || match number % 4 {
                 0 => drop(cache.insert(key.clone(), world.value(number))),
@@ -292,8 +293,9 @@ fn many_fenced_and_overdue_loads_leave_nothing() {
             || Cache::builder().max_capacity(200).stripes(2).clock(clock.clone()).load_timeout(Duration::from_secs(1)).build();
         leaves_nothing(
             "time out",
+            true,
             || timed().unwrap(),
-            MILLION / 5,
+            MILLION / 10,
             |world, number| {
                 let (cache, key) = (&world.cache, world.key(number));
                 let Leased::Lease(late) = cache.get_or_lease(&key, None) else { panic!("no lease") };
@@ -328,7 +330,10 @@ fn a_hundred_thousand_waiters_that_give_up_leave_nothing() {
         for (order, seed) in [(Go::OldestFirst, 1), (Go::NewestFirst, 2), (Go::AtRandom, 3)] {
             let world = World::new(small());
             let key = world.key(7);
-            drop(world.cache.get_with(&world.key(1), || world.value(1)));
+            // Its stripe has had a flight and an entry before the count begins.
+            drop(world.cache.get_with(&key, || world.value(1)));
+            world.cache.invalidate(&key);
+            world.cache.reclaim();
             let before = in_use();
             let (send, loaded) = oneshot();
             let mut leading = Task::new(world.cache.get_with_async(&key, loaded));
@@ -351,7 +356,7 @@ fn a_hundred_thousand_waiters_that_give_up_leave_nothing() {
             drop(waiting);
             // The load is still open.
             let left = in_use() - open;
-            assert!(left <= 4096, "{left} bytes are left of {WAITERS} waiters that went {order:?}");
+            assert_eq!(left, 0, "of {WAITERS} waiters that went {order:?}");
             assert_eq!((world.keys.alive(), world.cache.stats().flights), (clones, 1), "{order:?}");
             leading.pends();
             send.send(world.value(5));
@@ -360,8 +365,8 @@ fn a_hundred_thousand_waiters_that_give_up_leave_nothing() {
             assert_eq!((world.cache.stats().flights, world.cache.stats().loads), (0, 2));
             world.cache.invalidate(&key);
             world.cache.reclaim();
-            assert!(in_use() - before <= 4096, "{order:?}: {} bytes", in_use() - before);
-            assert_eq!((world.keys.alive(), world.values.alive()), (2, 1), "the resident ones, and ours");
+            assert_eq!(in_use() - before, 0, "{order:?}");
+            assert_eq!((world.keys.alive(), world.values.alive()), (1, 0), "{order:?}: but ours");
         }
     });
 }

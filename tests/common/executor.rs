@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
 use std::task::Context;
@@ -117,23 +118,28 @@ pub fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
 }
 
-struct Parked(Thread);
+/// The flag says what the thread is woken for: what it polls may park, and be unparked, too.
+struct Parked(Thread, AtomicBool);
 
 impl Wake for Parked {
     fn wake(self: Arc<Self>) {
+        self.1.store(true, SeqCst);
         self.0.unpark();
     }
 }
 
 /// Runs a future on this thread to its end; parks while it pends.
 pub fn block_on<F: Future>(future: F) -> F::Output {
-    let waker = Waker::from(Arc::new(Parked(thread::current())));
+    let parked = Arc::new(Parked(thread::current(), AtomicBool::new(false)));
+    let waker = Waker::from(Arc::clone(&parked));
     let mut context = Context::from_waker(&waker);
     let mut future = std::pin::pin!(future);
     loop {
-        match future.as_mut().poll(&mut context) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => thread::park(),
+        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return output;
+        }
+        while !parked.1.swap(false, SeqCst) {
+            thread::park();
         }
     }
 }
