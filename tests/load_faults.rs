@@ -168,7 +168,8 @@ impl Expiry<Key, Value> for SomeTime {
 
 /// A loader that has to do with panics itself.
 struct Loading {
-    loaded: Receiver<Result<Value, Broken>>,
+    /// `None`: it panics.
+    loaded: Receiver<Option<Result<Value, Broken>>>,
     world: World,
 }
 
@@ -176,7 +177,7 @@ impl Future for Loading {
     type Output = Result<Value, Broken>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.loaded).poll(context)
+        Pin::new(&mut self.loaded).poll(context).map(|loaded| loaded.unwrap_or_else(|| planned()))
     }
 }
 
@@ -290,14 +291,10 @@ fn lead_as_task(cache: &Cache<Key, Value>, world: &World, leader: Leader, how: E
     let mut waiting = waiters(cache, world);
     waiting.iter_mut().for_each(poll);
     meanwhile(cache, world, how);
-    match end(world, how) {
-        _ if how == End::Cancelled => drop(survives(|| call = None)),
-        Some(result) => send.send(result),
-        // A receiver panics when its sender has gone: but that is no planned panic.
-        None => drop(survives(|| {
-            call = None;
-            planned()
-        })),
+    if how == End::Cancelled {
+        let _ = survives(|| call = None);
+    } else {
+        send.send(end(world, how));
     }
     poll(&mut call);
     assert!(call.is_none(), "the leader waits for nothing");
