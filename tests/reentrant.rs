@@ -212,7 +212,7 @@ fn link(cache: &Cache<u64, u64>, face: usize, key: u64, next: u64) -> (Task<Boxe
     let inside = cache.clone();
     let task = faces[face].start(cache, &key, async move {
         told.await;
-        let within = &with_loader(async_faces())[(face + 1) % 6];
+        let within = &with_loader(async_faces())[(face + 1) % ASYNC];
         let mut call = within.start(&inside, &next, async { panic!("{LOADED}") });
         let answer = std::future::poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(context))) {
             Ok(polled) => polled,
@@ -230,13 +230,16 @@ type Sending = common::executor::Sender<()>;
 
 const RING: u64 = 1_000;
 
+/// Async faces with a loader.
+const ASYNC: usize = 7;
+
 #[test]
 fn a_ring_of_tasks_is_told_so() {
     watched(|| {
         for keys in 2..=4 {
-            for face in 0..6 {
+            for face in 0..ASYNC {
                 let cache = Cache::builder().max_capacity(100).stripes(1).build().unwrap();
-                let link = |key| link(&cache, (face + key as usize) % 6, key, (key + 1) % keys);
+                let link = |key| link(&cache, (face + key as usize) % ASYNC, key, (key + 1) % keys);
                 let (mut tasks, mut go): (Vec<_>, Vec<_>) = (0..keys).map(link).unzip();
                 tasks.iter_mut().for_each(Task::pends);
                 // All but the last wait for the next; that is no ring yet.

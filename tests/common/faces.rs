@@ -85,6 +85,15 @@ fn lease<K: Key, V: Value>(leased: Leased<K, V>, load: impl FnOnce() -> Result<V
     }
 }
 
+const ONCE: &str = "of one key there is one load";
+
+/// The only value of a call for many keys that was made for one.
+fn the_one<V>(mut values: Vec<Option<V>>) -> V {
+    let value = values.pop().flatten().expect("the loader brought it");
+    assert!(values.is_empty());
+    value
+}
+
 pub trait Key: Hash + Eq + Clone + Send + Sync + 'static {}
 impl<K: Hash + Eq + Clone + Send + Sync + 'static> Key for K {}
 
@@ -145,6 +154,14 @@ pub fn sync_faces<K: Key, V: Value>() -> Vec<Face<K, V>> {
         })
         .reloading(),
         Face { shares_errors: false, ..face("get_or_lease", |cache, key, load| lease(cache.get_or_lease(key, None), load)) },
+        face("try_get_many_with", |cache, key, load| {
+            let mut load = Some(load);
+            let loaded = cache.try_get_many_with([key], |keys| {
+                let value = load.take().expect(ONCE)().map_err(Oops::<5>)?;
+                Ok(keys.into_iter().map(move |key| (key, value.clone())))
+            });
+            answer(loaded.map(the_one), |oops: Oops<5>| oops.0)
+        }),
     ]
 }
 
@@ -186,6 +203,19 @@ pub fn async_faces<K: Key, V: Value>() -> Vec<Face<K, V>> {
             })
         })
         .reloading(),
+        face("try_get_many_with_async", |cache, key, load| {
+            Box::pin(async move {
+                let mut load = Some(load);
+                let loaded = cache.try_get_many_with_async([&key], |keys| {
+                    let load = load.take().expect(ONCE);
+                    async {
+                        let value = load.await.map_err(Oops::<15>)?;
+                        Ok(keys.into_iter().map(move |key| (key, value.clone())))
+                    }
+                });
+                answer(loaded.await.map(the_one), |oops: Oops<15>| oops.0)
+            })
+        }),
         Face {
             shares_errors: false,
             ..face("get_or_lease_async", |cache, key, load| {
