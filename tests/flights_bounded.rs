@@ -264,6 +264,57 @@ fn a_million_panicked_loads_leave_nothing() {
 }
 
 #[test]
+fn calls_for_many_keys_leave_nothing() {
+    counted(|| {
+        for (name, stores) in [("many that fail", false), ("many that go", false), ("half of many", true)] {
+            leaves_nothing(name, stores, small, MILLION / 50, |world, number| {
+                let keys: Vec<_> = (0..10).map(|at| world.key(number * 10 + at)).collect();
+                let bring = |keys: Vec<Key>| -> Result<Vec<(Key, Counted)>, Counted> {
+                    match name {
+                        "many that fail" => Err(world.value(number)),
+                        _ => Ok(keys.into_iter().take(5).map(|key| (key, world.value(1))).collect()),
+                    }
+                };
+                if name == "many that go" {
+                    assert!(
+                        poll(world.cache.try_get_many_with_async(&keys, |_| pending::<Result<Vec<(Key, Counted)>, u8>>()))
+                            .is_pending()
+                    );
+                } else {
+                    assert_eq!(world.cache.try_get_many_with(&keys, bring).is_err(), !stores);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn errors_that_are_remembered_are_bounded_and_forgotten() {
+    counted(|| {
+        let (clock, hand) = Clock::mock();
+        let ttl = Duration::from_secs(10);
+        let builder = Cache::builder().max_capacity(200).stripes(2).clock(clock).negative_ttl(ttl);
+        let world = World::new(builder.build().unwrap());
+        let fail = |number: u64| assert!(world.cache.try_get_with(&world.key(number), || Err(world.value(number))).is_err());
+        // Entries have come and gone before the count begins, as they do at the end.
+        let load = |number: u64| drop(world.cache.get_with(&world.key(number), || world.value(1)));
+        (0..5_000).for_each(load);
+        let before = world.settle("entries");
+        (0..MILLION / 5).for_each(fail);
+        let (bytes, loads) = (in_use() - before, world.cache.stats().loads);
+        // So many that a storm is answered, and so few that they do not fill the memory.
+        assert!(bytes > 0 && bytes < MILLION as i64, "{bytes} bytes for errors that are remembered");
+        (MILLION / 5 - 100..MILLION / 5).for_each(fail);
+        assert_eq!((world.cache.stats().loads, world.cache.stats().flights), (loads, 0));
+        // Their time is up: ordinary traffic lets them go.
+        hand.advance(ttl * 2);
+        (MILLION..MILLION + 5_000).for_each(load);
+        let left = world.settle("errors that were remembered") - before;
+        assert!(left < bytes / 10, "{left} bytes of {bytes}");
+    });
+}
+
+#[test]
 fn many_fenced_and_overdue_loads_leave_nothing() {
     counted(|| {
         leaves_nothing("fence", true, small, MILLION / 10, |world, number| {

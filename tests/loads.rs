@@ -462,23 +462,3 @@ fn readers_keep_the_old_value_while_a_face_reloads_it() {
         }
     });
 }
-
-#[test]
-fn different_keys_load_side_by_side() {
-    watched(|| {
-        for face in faces::<u64, u64>() {
-            let cache = Cache::builder().max_capacity(100).stripes(1).build().unwrap();
-            let values = together(20, |number| {
-                let waiting = cache.clone();
-                let load = move || {
-                    // No load ends before all have begun.
-                    until(&waiting, |stats| stats.loads == 20);
-                    Ok(number as u64 * 10)
-                };
-                face.call(&cache, &(number as u64), load)
-            });
-            assert!(values.iter().zip(0..).all(|(value, number)| *value == Ok(number * 10)), "{}: {values:?}", face.name);
-            assert_eq!((cache.stats().waits, cache.stats().flights, cache.len()), (0, 0, 20), "{}", face.name);
-        }
-    });
-}

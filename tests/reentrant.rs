@@ -441,3 +441,63 @@ fn a_loader_that_writes_its_own_key_fences_itself() {
         }
     });
 }
+
+#[test]
+fn a_listener_may_load_what_leaves() {
+    watched(|| {
+        for face in 0..faces::<u64, u64>().len() {
+            let handle: Arc<Mutex<Option<Cache<u64, u64>>>> = Arc::default();
+            let (inside, loads) = (Arc::clone(&handle), Arc::new(AtomicUsize::new(0)));
+            let counted = Arc::clone(&loads);
+            let listener = move |removed: brindle::Removed<u64, u64>| {
+                let Some(cache) = inside.lock().unwrap().clone() else { return };
+                // What is loaded again makes another leave.
+                if counted.fetch_add(1, SeqCst) < 200 {
+                    let key = *removed.key();
+                    assert_eq!(faces()[face].call(&cache, &key, move || Ok(key)), Ok(key));
+                }
+            };
+            let cache = Cache::builder().max_capacity(5).stripes(1).removal_listener(listener).build().unwrap();
+            *handle.lock().unwrap() = Some(cache.clone());
+            for key in 0..50 {
+                assert_eq!(faces()[face].call(&cache, &key, move || Ok(key)), Ok(key));
+            }
+            *handle.lock().unwrap() = None;
+            assert!(loads.load(SeqCst) >= 45);
+            assert_eq!((cache.stats().flights, cache.stats().listener_panics, cache.len()), (0, 0, 5));
+        }
+    });
+}
+
+#[test]
+fn a_thread_may_load_while_it_is_torn_down() {
+    watched(|| {
+        struct Last(Cache<u64, u64>);
+
+        impl Drop for Last {
+            fn drop(&mut self) {
+                assert_eq!(self.0.get_with(&2, || self.0.get_with(&1, || 1) + 1), 2);
+                assert_eq!(block_on(self.0.get_with_async(&4, async { self.0.get_with(&3, || 3) + 1 })), 4);
+            }
+        }
+
+        thread_local! {
+            static LAST: std::cell::RefCell<Option<Last>> = const { std::cell::RefCell::new(None) };
+        }
+
+        for loads_before in [false, true] {
+            let cache: Cache<u64, u64> = Cache::new(100);
+            let last = Last(cache.clone());
+            let thread = thread::spawn(move || {
+                // Before or after the cache's own, the thread's last words are spoken.
+                if loads_before {
+                    last.0.get_with(&9, || last.0.get_with(&8, || 8) + 1);
+                }
+                LAST.set(Some(last));
+                LAST.with_borrow(|last| last.as_ref().unwrap().0.get_with(&7, || 7));
+            });
+            thread.join().unwrap();
+            assert_eq!((cache.get(&2), cache.get(&4), cache.stats().flights), (Some(2), Some(4), 0));
+        }
+    });
+}

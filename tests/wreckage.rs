@@ -13,7 +13,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::mpsc::channel;
+use std::task::Context;
 use std::task::Poll;
+use std::task::Wake;
+use std::task::Waker;
 use std::thread;
 
 use brindle::Cache;
@@ -315,6 +318,77 @@ fn a_lease_that_is_dropped_hands_over() {
                 }
             });
             assert_eq!((cache.get(&7), cache.stats().flights, cache.stats().takeovers), (Some(4), 0, 1));
+        }
+    });
+}
+
+#[test]
+fn the_waker_of_the_last_poll_is_woken() {
+    watched(|| {
+        for promoted in [false, true] {
+            let cache: Cache<u64, u64> = Cache::new(100);
+            let (send, loaded) = oneshot();
+            let mut leading = Some(Task::new(cache.get_with_async(&7, loaded)));
+            leading.as_mut().unwrap().pends();
+            let mut waiting = Box::pin(cache.get_with_async(&7, async { 5 }));
+            // A future may move from one task to another between its polls.
+            let (former, latter) = (Task::new(pending::<()>()), Task::new(pending::<()>()));
+            for task in [&former, &latter, &former, &latter] {
+                assert!(waiting.as_mut().poll(&mut Context::from_waker(task.waker())).is_pending());
+            }
+            if promoted {
+                leading = None;
+            } else {
+                send.send(5);
+                assert_eq!(leading.as_mut().unwrap().ends(), 5);
+            }
+            assert!(latter.is_woken(), "promoted: {promoted}");
+            assert_eq!(waiting.as_mut().poll(&mut Context::from_waker(latter.waker())), Poll::Ready(5));
+            drop(leading);
+        }
+    });
+}
+
+/// A task of an executor that panics when it is told to wake it.
+struct Broken;
+
+impl Wake for Broken {
+    fn wake(self: Arc<Self>) {
+        planned()
+    }
+}
+
+#[test]
+fn an_executor_that_panics_keeps_nobody_else_asleep() {
+    watched(|| {
+        for (promoted, broken_first) in [(false, true), (false, false), (true, true), (true, false)] {
+            let cache: Cache<u64, u64> = Cache::new(100);
+            let (send, loaded) = oneshot();
+            let mut leading = Some(Task::new(cache.get_with_async(&7, loaded)));
+            leading.as_mut().unwrap().pends();
+            let waker = Waker::from(Arc::new(Broken));
+            let mut broken = Box::pin(cache.get_with_async(&7, async { 5 }));
+            let mut sound = Task::new(cache.get_with_async(&7, async { 5 }));
+            if !broken_first {
+                sound.pends();
+            }
+            assert!(broken.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            if broken_first {
+                sound.pends();
+            }
+            if promoted {
+                survives(|| leading = None);
+                // Its executor has lost it.
+                drop(broken);
+            } else {
+                send.send(5);
+                assert_eq!(survives(|| leading.as_mut().unwrap().ends()).unwrap_or(5), 5);
+                drop(broken);
+            }
+            assert!(sound.is_woken(), "promoted: {promoted}, broken first: {broken_first}");
+            assert_eq!(sound.ends(), 5);
+            drop(leading);
+            assert_eq!(cache.stats().flights, 0);
         }
     });
 }

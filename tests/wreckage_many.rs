@@ -247,3 +247,39 @@ fn two_calls_for_the_same_keys_in_other_orders_share_their_loads() {
         assert_eq!((cache.stats().loads, cache.stats().flights), (5, 0));
     });
 }
+
+#[test]
+fn a_ring_through_any_key_of_a_call_is_told_so() {
+    watched(|| {
+        for back_to in KEYS {
+            let cache = new();
+            let (go, told) = oneshot::<()>();
+            // The load of 9 needs one of the keys, and the load of the keys needs 9.
+            let mut nine = Task::new(cache.try_get_with_async(&9, async {
+                told.await;
+                cache.try_get_with_async(&back_to, async { Ok::<_, u8>(0) }).await.map_err(|error| error == LoadError::Reentrant)
+            }));
+            nine.pends();
+            let loader = |keys: Vec<u64>| async {
+                let _ = cache.try_get_with_async(&9, async { Ok::<_, u8>(0) }).await;
+                Ok::<_, u8>(tens(keys))
+            };
+            let mut all = Task::new(cache.try_get_many_with_async(&KEYS, loader));
+            all.pends();
+            go.send(());
+            assert_eq!(nine.ends(), Err(LoadError::Failed(true)), "back to {back_to}");
+            assert_eq!(all.ends().unwrap(), KEYS.map(|key| Some(key * 10)));
+            // One of the keys inside the call itself.
+            cache.clear();
+            let mut inside = None;
+            let values = cache.try_get_many_with(&KEYS, |keys| {
+                inside = Some(cache.try_get_with(&back_to, || Ok::<_, u8>(0)));
+                let many = cache.try_get_many_with(&[8, back_to], |keys| Ok::<_, u8>(tens(keys)));
+                assert_eq!(many, Err(LoadError::Reentrant));
+                Ok::<_, u8>(tens(keys))
+            });
+            assert_eq!((inside, values.unwrap().len()), (Some(Err(LoadError::Reentrant)), 5));
+            assert_eq!((cache.get(&8), cache.stats().flights), (None, 0));
+        }
+    });
+}
