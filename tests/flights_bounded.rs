@@ -423,6 +423,30 @@ fn a_hundred_thousand_waiters_that_give_up_leave_nothing() {
 }
 
 #[test]
+fn loads_that_were_open_side_by_side_leave_nothing() {
+    counted(|| {
+        let world = World::new(small());
+        drop(world.cache.get_or_lease(&world.key(1), None));
+        let before = in_use();
+        let leases: Vec<_> = (0..WAITERS).map(|number| world.cache.get_or_lease(&world.key(number), None)).collect();
+        assert_eq!(world.cache.stats().flights as u64, WAITERS);
+        drop(leases);
+        let left = in_use() - before;
+        assert!(left <= 0 && world.keys.alive() == 0, "{left} bytes, by {WAITERS} loads that were given up");
+        world.settle("loads side by side");
+        // The same, ended by what fences them all at once.
+        let before = in_use();
+        let leases: Vec<_> = (0..WAITERS).map(|number| world.cache.get_or_lease(&world.key(number), None)).collect();
+        world.cache.clear();
+        assert_eq!(world.cache.stats().flights, 0);
+        drop(leases);
+        world.settle("loads that were fenced");
+        let left = in_use() - before;
+        assert!(left <= 0, "{left} bytes, by {WAITERS} loads that were fenced");
+    });
+}
+
+#[test]
 fn callers_without_patience_leave_nothing() {
     counted(|| {
         let world = World::new(small());
