@@ -14,8 +14,10 @@ use crate::rule::version::Claim;
 use crate::rule::version::Version;
 use crate::sync::Ordering;
 use crate::table::Found;
+use crate::table::Locked;
 use crate::table::Refusal;
 use crate::table::TIMED;
+use crate::table::Written;
 use crate::time::deadline;
 
 use super::Core;
@@ -137,29 +139,32 @@ impl<K: Eq, V> Core<K, V> {
     /// The plain write of a plain cache in a quiet stripe, as nearly every write is: straight code. Anything else gives the pair back.
     #[inline(always)]
     fn write_fast(&self, hash: u64, key: K, value: V) -> Result<Version, (K, V)> {
-        let number = self.table.stripe_of(hash);
-        let mut locked = self.table.stripe_number(number).lock();
-        let written = locked.write_fast(hash, key, value, self.capacity())?;
-        let reclaim = locked.wants_reclaim();
-        if !written.fresh {
-            drop(locked);
-            if reclaim {
-                self.reclaim_stripe(number);
-            }
-            return Ok(written.version);
+        let mut locked = self.table.stripe_number(self.table.stripe_of(hash)).lock();
+        let Some(look) = locked.look_fast(hash, &key, self.capacity()) else { return Err((key, value)) };
+        let written = locked.write_fast(look, hash, (key, value));
+        Ok(self.after_fast(locked, hash, written))
+    }
+
+    /// What there is to do after a plain write in a quiet stripe.
+    #[inline(always)]
+    pub(super) fn after_fast(&self, mut locked: Locked<'_, K, V>, hash: u64, written: Written) -> Version {
+        if written.fresh {
+            self.make_room(&mut locked, 0);
+            self.account(locked.weight_before(), locked.stripe_weight());
         }
-        self.make_room(&mut locked, 0);
-        self.account(locked.weight_before(), locked.stripe_weight());
-        let (grown, reclaim) = (locked.stripe_weight() > locked.weight_before(), reclaim || locked.wants_reclaim());
+        let reclaim = locked.wants_reclaim();
+        let grown = locked.stripe_weight() > locked.weight_before();
         drop(locked);
         if grown && !self.is_within_capacity() {
             self.settle();
         }
         if reclaim {
-            self.reclaim_stripe(number);
+            self.reclaim_stripe(self.table.stripe_of(hash));
         }
-        self.missed(hash, 1);
-        Ok(written.version)
+        if written.fresh {
+            self.missed(hash, 1);
+        }
+        written.version
     }
 
     #[inline(never)]
