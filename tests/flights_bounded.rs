@@ -33,7 +33,7 @@ use common::executor::Task;
 use common::executor::oneshot;
 use harness::planned;
 use harness::survives;
-use harness::watched;
+use harness::watched_for;
 
 /// Bytes in use on each account. Account 0 is nobody's.
 static ACCOUNTS: [AtomicI64; 64] = [const { AtomicI64::new(0) }; 64];
@@ -80,7 +80,8 @@ fn in_use() -> i64 {
 
 /// Runs `test` on a thread with an account of its own.
 fn counted(test: impl FnOnce() + Send + 'static) {
-    watched(move || {
+    // A million takes its time on a busy machine.
+    watched_for(Duration::from_secs(400), move || {
         ACCOUNT.set(NEXT.fetch_add(1, SeqCst));
         test();
         ACCOUNT.set(0);

@@ -151,6 +151,62 @@ fn no_ring_closes_through_a_lease_that_its_heir_does_not_come_for() {
     });
 }
 
+#[test]
+fn a_call_that_loads_one_key_keeps_nobody_from_another() {
+    watched(|| {
+        for keys in [[1, 2], [2, 1]] {
+            let cache = new();
+            let mut first = Task::new(cache.get_with_async(&1, pending()));
+            first.pends();
+            let (send, told) = oneshot::<()>();
+            let mut told = Some(told);
+            // It loads the second key, for as long as it likes, and waits for the first.
+            let mut both = Task::new(cache.try_get_many_with_async(&keys, |keys| {
+                let told = told.take();
+                async {
+                    if let Some(told) = told {
+                        told.await;
+                    }
+                    Ok::<_, u8>(tens(keys))
+                }
+            }));
+            both.pends();
+            let mut single = [one(&cache, 1)];
+            single[0].pends();
+            drop(first);
+            while both.is_woken() {
+                both.pends();
+            }
+            assert_eq!(run_woken(&mut single, |_, values| assert_eq!(values, [10])), 1, "{keys:?}: nobody takes over");
+            send.send(());
+            assert_eq!(both.ends().unwrap(), keys.map(|key| Some(key * 10)));
+            assert_eq!(cache.stats().flights, 0);
+        }
+    });
+}
+
+#[test]
+fn a_loader_of_many_keys_may_need_one_that_its_call_waits_for() {
+    watched(|| {
+        for keys in [[1, 2], [2, 1]] {
+            let cache = new();
+            let mut first = Task::new(cache.get_with_async(&1, pending()));
+            first.pends();
+            // The first key's load goes while the second's is under way, which then needs it.
+            let mut first = Some(first);
+            let values = cache.try_get_many_with(&keys, |keys| {
+                if keys.contains(&2) {
+                    drop(first.take());
+                    assert!(matches!(cache.try_get_with(&1, || Ok::<_, u8>(10)), Ok(10) | Err(LoadError::Reentrant)));
+                }
+                Ok::<_, u8>(tens(keys))
+            });
+            assert_eq!(values.unwrap(), keys.map(|key| Some(key * 10)));
+            assert_eq!(cache.stats().flights, 0);
+        }
+    });
+}
+
 /// How a call for many keys breaks off.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum End {
