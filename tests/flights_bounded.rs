@@ -268,7 +268,7 @@ fn a_million_panicked_loads_leave_nothing() {
 fn calls_for_many_keys_leave_nothing() {
     counted(|| {
         for (name, stores) in [("many that fail", false), ("many that go", false), ("half of many", true)] {
-            leaves_nothing(name, stores, small, MILLION / 50, |world, number| {
+            leaves_nothing(name, stores, small, MILLION / 100, |world, number| {
                 let keys: Vec<_> = (0..10).map(|at| world.key(number * 10 + at)).collect();
                 let bring = |keys: Vec<Key>| -> Result<Vec<(Key, Counted)>, Counted> {
                     match name {
