@@ -264,8 +264,10 @@ fn every_key_of_a_call_that_breaks_off_has_its_own_heir() {
             let ended = run_woken(&mut waiting, |number, values| assert_eq!(values, [KEYS[number % 5] * 10]));
             assert_eq!(ended, 10, "{end:?}: somebody was forgotten");
             let stats = cache.stats();
-            let again = if end == End::Half { 4 } else { 5 };
-            assert_eq!((stats.loads, stats.flights, stats.len as u64), (5 + again, 0, 5), "{end:?}");
+            // What was brought before the panic may stay, or go with the call.
+            let again = stats.loads - 5;
+            assert!(again == 5 || end == End::Half && again == 4, "{end:?}: {again} loads after the first");
+            assert_eq!((stats.flights, stats.len), (0, 5), "{end:?}");
         }
     });
 }
