@@ -310,6 +310,8 @@ fn errors_that_are_remembered_are_bounded_and_forgotten() {
         // Their time is up: ordinary traffic lets them go.
         hand.advance(ttl * 2);
         (MILLION..MILLION + 5_000).for_each(load);
+        world.cache.reclaim();
+        assert_eq!(world.values.alive(), world.cache.len(), "errors are left");
         let left = world.settle("errors that were remembered") - before;
         assert!(left < bytes / 10, "{left} bytes of {bytes}");
     });

@@ -19,7 +19,6 @@ use std::task::Poll;
 use std::thread;
 
 use brindle::Cache;
-use brindle::Leased;
 use brindle::LoadError;
 use brindle::Stats;
 
@@ -330,7 +329,12 @@ fn what_is_no_ring_is_not_called_one() {
         assert_eq!(run_woken(&mut ways, |_, value| assert_eq!(value, 9)), 5);
         assert_eq!(waiter.ends(), 9);
         // Who waited once and went is no link any more.
-        let Leased::Lease(lease) = cache.get_or_lease(&11, None) else { panic!("no lease") };
+        let (go, told) = oneshot::<()>();
+        let mut other = Task::new(cache.get_with_async(&11, async {
+            told.await;
+            cache.get_with_async(&10, async { panic!("{LOADED}") }).await + 1
+        }));
+        other.pends();
         let mut loader = Task::new(cache.get_with_async(&10, async {
             let mut given_up = Task::new(cache.get_with_async(&11, async { panic!("{LOADED}") }));
             given_up.pends();
@@ -339,13 +343,6 @@ fn what_is_no_ring_is_not_called_one() {
             10
         }));
         loader.pends();
-        drop(lease);
-        let (go, told) = oneshot::<()>();
-        let mut other = Task::new(cache.get_with_async(&11, async {
-            told.await;
-            cache.get_with_async(&10, async { panic!("{LOADED}") }).await + 1
-        }));
-        other.pends();
         go.send(());
         other.pends();
         assert_eq!(loader.ends(), 10);
