@@ -375,6 +375,38 @@ fn loads_within_loads_go_as_deep_as_the_stack() {
 }
 
 #[test]
+fn every_load_that_is_under_way_is_known_at_any_depth() {
+    watched(|| {
+        const DEPTH: u64 = 40;
+        /// Loads key after key inside of each other, and at the bottom asks for all of them.
+        fn down(cache: &Cache<u64, u64>, level: u64) -> u64 {
+            if level < DEPTH {
+                let many = |keys: Vec<u64>| {
+                    let value = down(cache, level + 1);
+                    Ok::<_, u8>(keys.into_iter().map(|key| (key, value)).collect::<Vec<_>>())
+                };
+                return match level % 3 {
+                    0 => cache.get_with(&level, || down(cache, level + 1)),
+                    1 => block_on(cache.get_with_async(&level, async { down(cache, level + 1) })),
+                    _ => cache.try_get_many_with(&[level, 1_000 + level], many).unwrap()[1].unwrap(),
+                };
+            }
+            let above = (0..DEPTH).chain((0..DEPTH).filter(|level| level % 3 == 2).map(|level| 1_000 + level));
+            for key in above {
+                assert_eq!(cache.try_get_with(&key, || Ok::<_, u8>(0)), Err(LoadError::Reentrant), "{key}");
+            }
+            // The bottom itself is none of them.
+            cache.get_with(&level, || 7)
+        }
+        let cache = Cache::builder().max_capacity(1_000).stripes(1).build().unwrap();
+        assert_eq!(down(&cache, 0), 7);
+        assert_eq!(cache.stats().flights, 0);
+        cache.clear();
+        assert_eq!(down(&cache, 0), 7, "the same thread again");
+    });
+}
+
+#[test]
 fn a_loader_may_use_the_cache_as_anybody() {
     watched(|| {
         for face in faces::<u64, u64>() {
