@@ -130,6 +130,7 @@ pub(crate) struct Counts {
     pub(crate) cleared: u64,
     pub(crate) refused_stale: u64,
     pub(crate) loads_older: u64,
+    pub(crate) load_timeouts: u64,
 }
 
 impl Counts {

@@ -43,6 +43,13 @@ struct Seats {
 pub(crate) type Token = u64;
 pub(crate) type Number = u64;
 
+/// Different for every lease and every flight of the process.
+fn next_number() -> u64 {
+    static NUMBERS: AtomicU64 = AtomicU64::new(1);
+    // Relaxed: numbers need only differ.
+    NUMBERS.fetch_add(1, Ordering::Relaxed)
+}
+
 /// What the owner of a seat finds.
 pub(crate) enum Look<'a, T> {
     Landed(Option<&'a T>),
@@ -65,22 +72,19 @@ pub(crate) enum HandOver {
 }
 
 impl<S, T> Flight<S, T> {
-    /// A flight whose first lease has the token [`FIRST`](Self::FIRST) and is overdue at `deadline`.
+    /// A flight whose first lease is overdue at `deadline`. That lease's token is the flight's number.
     pub(crate) fn new(subject: S, deadline: u64) -> Self {
-        static NUMBERS: AtomicU64 = AtomicU64::new(1);
-        let seats = Seats { lease: Self::FIRST, deadline, called: None, waiting: BTreeMap::new(), next: 0 };
+        let number = next_number();
+        let seats = Seats { lease: number, deadline, called: None, waiting: BTreeMap::new(), next: 0 };
         Flight {
             subject,
-            // Relaxed: numbers need only differ.
-            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
+            number,
             fenced: AtomicBool::new(false),
             mark: AtomicU64::new(0),
             landed: OnceLock::new(),
             seats: Mutex::new(seats),
         }
     }
-
-    pub(crate) const FIRST: Token = 1;
 
     /// What it carried, once nobody else knows it.
     pub(crate) fn into_subject(self) -> S {
@@ -103,6 +107,11 @@ impl<S, T> Flight<S, T> {
     /// What came of it, if it is over.
     pub(crate) fn landed(&self) -> Option<Option<&T>> {
         self.landed.get().map(Option::as_ref)
+    }
+
+    /// The token of the lease that counts.
+    pub(crate) fn lease(&self) -> Token {
+        self.seats.lock().lease
     }
 
     /// Does the lease of `token` count, and is it in time?
@@ -176,14 +185,14 @@ impl<S, T> Flight<S, T> {
         overdue.then(|| seats.pass(None, until))
     }
 
-    /// The holder of `token` gives up: the lease passes to whoever waits longest. He keeps the deadline until he comes.
-    pub(crate) fn hand_over(&self, token: Token) -> HandOver {
+    /// The holder of `token` gives up: the lease passes to whoever waits longest, and is good until `until`, if that is known.
+    pub(crate) fn hand_over(&self, token: Token, until: Option<u64>) -> HandOver {
         let mut seats = self.seats.lock();
         if seats.lease != token || self.landed.get().is_some() {
             return HandOver::Late;
         }
         let Some((seat, waiter)) = seats.waiting.pop_first() else { return HandOver::Nobody };
-        let deadline = seats.deadline;
+        let deadline = until.unwrap_or(seats.deadline);
         seats.pass(Some(seat), deadline);
         HandOver::Called(waiter)
     }
@@ -227,7 +236,7 @@ impl<S, T> Flight<S, T> {
     /// When the lease is overdue, unless somebody is there to take it over then.
     pub(crate) fn unattended_until(&self) -> Option<u64> {
         let seats = self.seats.lock();
-        seats.waiting.is_empty().then_some(seats.deadline)
+        (seats.waiting.is_empty() && seats.called.is_none()).then_some(seats.deadline)
     }
 }
 
@@ -247,7 +256,11 @@ impl Crew {
 impl Seats {
     /// The lease passes on, to a seat that has to come for it or to somebody who has come.
     fn pass(&mut self, to: Option<Number>, deadline: u64) -> Token {
-        self.lease += 1;
+        if let Some(passed_over) = self.called.take() {
+            // He has been woken and will look: until then he waits like the others.
+            self.waiting.insert(passed_over, None);
+        }
+        self.lease = next_number();
         self.called = to;
         self.deadline = deadline;
         self.lease

@@ -29,6 +29,7 @@ use crate::table::Refusal;
 use crate::table::Serving;
 use crate::time::deadline;
 use crate::unwind::Panic;
+use crate::unwind::discard;
 use crate::unwind::keep_first;
 use crate::unwind::resume;
 
@@ -96,10 +97,13 @@ impl<K, V> Core<K, V> {
 
     /// The lease of `token` ends without a result: a waiter takes over, or nothing is left of the flight.
     pub(super) fn hand_over(&self, hash: u64, flight: Arc<Flight<K, V>>, token: Token) {
+        // The clock is the user's, and there may be a panic under way already.
+        let time = catch_unwind(AssertUnwindSafe(|| self.lease_time()));
+        let until = time.map(|time| time.until).map_err(discard).ok();
         let mut locked = self.table.stripe_number(self.table.stripe_of(hash)).lock();
         let fenced = flight.is_fenced();
         // What was fenced is nobody's to load again: everybody starts anew.
-        let handed = if fenced { HandOver::Late } else { flight.hand_over(token) };
+        let handed = if fenced { HandOver::Late } else { flight.hand_over(token, until) };
         let closed = if matches!(handed, HandOver::Nobody) { locked.close(hash, &flight) } else { None };
         drop(locked);
         match handed {
@@ -215,7 +219,7 @@ impl<K: Eq, V> Core<K, V> {
         }
         locked.open(hash, Arc::clone(fresh));
         drop(locked);
-        Some(Lease::new(self, hash, Arc::clone(fresh), Flight::<K, V>::FIRST))
+        Some(Lease::new(self, hash, Arc::clone(fresh), fresh.number()))
     }
 
     /// Takes what is there; leads the `fresh` flight if nothing is. `None` if one is needed and not given.
@@ -252,7 +256,8 @@ impl<K: Eq, V> Core<K, V> {
                 && let Some(flight) = fresh.take()
             {
                 locked.open(hash, Arc::clone(&flight));
-                step = Some(Step::Lead(Lease::new(self, hash, flight, Flight::<K, V>::FIRST), stale.take()));
+                let token = flight.number();
+                step = Some(Step::Lead(Lease::new(self, hash, flight, token), stale.take()));
             }
         });
         drop((fresh, closed));
@@ -289,7 +294,7 @@ impl<K: Eq, V> Core<K, V> {
         }
         match failure {
             Some(failure) => wish.fallible.then(|| Step::Failed(failure.clone())),
-            None if lineage::is_inside(flight.number()) => Some(Step::Reentrant),
+            None if lineage::is_inside(flight.lease()) => Some(Step::Reentrant),
             None => Some(Step::Wait(Seat::take(self, hash, Arc::clone(flight)))),
         }
     }

@@ -47,7 +47,7 @@ impl<K, V> Seat<K, V> {
 
     /// If the caller is part of a load, that load needs this one from here on. `None` if it would wait for itself.
     pub(super) fn needed(mut self) -> Option<Self> {
-        self.edge = lineage::need(self.flight.number()).ok()?;
+        self.edge = lineage::need(self.flight.lease()).ok()?;
         Some(self)
     }
 }

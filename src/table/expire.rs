@@ -71,9 +71,6 @@ impl<'a, K, V> Locked<'a, K, V> {
         if !self.state.graves.is_empty() {
             self.state.graves.sweep(now, SWEPT);
         }
-        if !self.state.flights.is_empty() {
-            self.sweep_flights(now);
-        }
         if self.state.wheel.next_due() <= now {
             self.expire_some(now);
         }

@@ -133,7 +133,7 @@ impl<K, V> Locked<'_, K, V> {
     where
         Q: Equivalent<K> + ?Sized,
     {
-        self.sweep_flights(now);
+        self.sweep_failed(now);
         self.state.flights.get(hash, key).cloned()
     }
 
@@ -238,18 +238,21 @@ impl<K, V> Locked<'_, K, V> {
 
     #[cold]
     fn sweep_overdue(&mut self, now: u64) {
-        let flights = &mut self.state.flights;
-        flights.next_overdue = NEVER;
-        let (ended, next_overdue) = (&mut flights.ended, &mut flights.next_overdue);
-        let overdue = flights.open.extract_if(|open| {
+        let Flights { open, ended, .. } = &mut self.state.flights;
+        let (mut first, mut last) = (NEVER, now);
+        let overdue = open.extract_if(|open| {
             let until = if open.failed { None } else { open.flight.unattended_until() };
             let over = until.is_some_and(|until| is_due(until, now));
             if let Some(until) = until.filter(|_| !over) {
-                *next_overdue = until.min(*next_overdue);
+                (first, last) = (first.min(until), last.max(until));
             }
             over
         });
+        let before = ended.len();
         ended.extend(overdue.map(|Open { flight, .. }| Ended { flight, written: None }));
+        self.state.counts.load_timeouts += (ended.len() - before) as u64;
+        // A few walks for all that are open now, not one for each.
+        self.state.flights.next_overdue = first.max(now + (last - now) / 8);
         self.count_flights();
     }
 
