@@ -296,6 +296,40 @@ fn threads_take_over_from_tasks_and_tasks_from_threads() {
 }
 
 #[test]
+fn who_panicked_may_wait_for_the_heir() {
+    watched(|| {
+        for face in faces::<u64, u64>() {
+            let cache: Cache<u64, u64> = Cache::new(100);
+            let (here, news) = channel();
+            let (go, wait) = channel::<()>();
+            thread::scope(|scope| {
+                let (cache, face, go) = (&cache, &face, go);
+                let load = move || {
+                    here.send(()).unwrap();
+                    wait.recv().unwrap();
+                    planned()
+                };
+                let leading = scope.spawn(move || {
+                    assert!(survives(|| face.call(cache, &7, load)).is_none());
+                    // It is no part of that load any more.
+                    face.call(cache, &7, || panic!("a third load"))
+                });
+                news.recv().unwrap();
+                let mut heir = in_steps(&async_faces()[0], cache, 1, 3);
+                heir.pends();
+                go.send(()).unwrap();
+                until(cache, |stats| stats.takeovers == 1);
+                heir.pends();
+                until(cache, |stats| stats.waits == 2);
+                assert_eq!(heir.ends(), Ok(3), "{}", face.name);
+                assert_eq!(leading.join().unwrap(), Ok(3), "{}", face.name);
+            });
+            assert_taken_over(&cache, Some(3), face.name);
+        }
+    });
+}
+
+#[test]
 fn a_lease_that_is_dropped_hands_over() {
     watched(|| {
         for by_a_task in [false, true] {
