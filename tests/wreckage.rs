@@ -6,9 +6,6 @@ mod faces;
 mod harness;
 
 use std::future::pending;
-use std::panic::AssertUnwindSafe;
-use std::panic::catch_unwind;
-use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
@@ -21,7 +18,6 @@ use std::thread;
 
 use brindle::Cache;
 use brindle::Leased;
-use brindle::LoadError;
 use brindle::Stats;
 
 use common::executor::Boxed;
@@ -423,118 +419,6 @@ fn an_executor_that_panics_keeps_nobody_else_asleep() {
             assert_eq!(sound.ends(), 5);
             drop(leading);
             assert_eq!(cache.stats().flights, 0);
-        }
-    });
-}
-
-/// How a call of a script ends if nobody drops it before.
-#[derive(Clone, Copy, PartialEq, Debug)]
-enum End {
-    Value,
-    Error,
-    Panic,
-    /// It takes a lease by hand and drops it.
-    GiveUp,
-}
-
-/// Is one while a loader is at work.
-struct AtWork(Arc<AtomicUsize>);
-
-impl AtWork {
-    fn begin(count: &Arc<AtomicUsize>) -> Self {
-        assert_eq!(count.fetch_add(1, SeqCst), 0, "two loads of one key at once");
-        AtWork(Arc::clone(count))
-    }
-}
-
-impl Drop for AtWork {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, SeqCst);
-    }
-}
-
-fn script_call(cache: &Cache<u64, u64>, key: u64, end: End, at_work: &Arc<AtomicUsize>) -> Boxed<'static, ()> {
-    let (cache, at_work) = (cache.clone(), Arc::clone(at_work));
-    Box::pin(async move {
-        let load = async {
-            let _begun = AtWork::begin(&at_work);
-            step().await;
-            match end {
-                End::Panic => planned(),
-                End::Error => Err(3_u64),
-                _ => Ok(key * 10),
-            }
-        };
-        match end {
-            End::Value | End::Panic => assert_eq!(cache.get_with_async(&key, async { load.await.unwrap() }).await, key * 10),
-            End::Error => match cache.try_get_with_async(&key, load).await {
-                Ok(value) => assert_eq!(value, key * 10),
-                Err(error) => assert!(matches!(error, LoadError::Failed(3))),
-            },
-            End::GiveUp => match cache.get_or_lease_async(&key).await {
-                Leased::Value(value) => assert_eq!(value, key * 10),
-                Leased::Lease(lease) => {
-                    let begun = AtWork::begin(&at_work);
-                    step().await;
-                    drop((begun, lease));
-                }
-                _ => panic!("neither value nor lease"),
-            },
-        }
-    })
-}
-
-/// Polls a task of a script; one that panics as planned is at its end.
-fn poll(slot: &mut Option<Task<Boxed<'static, ()>>>) {
-    let Some(task) = slot else { return };
-    if survives(|| task.poll()).is_none_or(|polled| polled == Poll::Ready(())) {
-        *slot = None;
-    }
-}
-
-/// Plays a script: each digit polls or drops one of three calls. Then those that were woken, and no others, must come to their end.
-fn play(cache: &Cache<u64, u64>, key: u64, ends: [End; 3], mut script: u32, length: u32) {
-    let at_work = Arc::new(AtomicUsize::new(0));
-    let mut tasks = ends.map(|end| Some(Task::new(script_call(cache, key, end, &at_work))));
-    let mut begun = [false; 3];
-    for _ in 0..length {
-        let (number, drops) = (script as usize % 3, script / 3 % 2 == 1);
-        script /= 6;
-        begun[number] = true;
-        if drops {
-            tasks[number] = None;
-        } else {
-            poll(&mut tasks[number]);
-        }
-    }
-    for (task, begun) in tasks.iter_mut().zip(begun) {
-        if !begun {
-            poll(task);
-        }
-    }
-    while let Some(woken) = tasks.iter_mut().find(|slot| slot.as_ref().is_some_and(Task::is_woken)) {
-        poll(woken);
-    }
-    assert!(tasks.iter().all(Option::is_none), "a call waits for nothing");
-    assert_eq!((at_work.load(SeqCst), cache.stats().flights), (0, 0));
-}
-
-#[test]
-fn every_script_of_polls_and_drops_comes_to_its_end() {
-    watched(|| {
-        use End::*;
-        const LENGTH: u32 = 5;
-        let cache = Cache::builder().max_capacity(100).stripes(1).build().unwrap();
-        let mut key = 0;
-        for ends in [[Value; 3], [GiveUp; 3], [Panic; 3], [Value, Panic, GiveUp], [Error, Panic, Value], [Error, GiveUp, Error]] {
-            for script in 0..6_u32.pow(LENGTH) {
-                key += 1;
-                let played = catch_unwind(AssertUnwindSafe(|| play(&cache, key, ends, script, LENGTH)));
-                if let Err(panic) = played {
-                    eprintln!("{ends:?}, script {script}");
-                    resume_unwind(panic);
-                }
-            }
         }
     });
 }
