@@ -1,4 +1,4 @@
-//! Promise 7: every short script of polls and drops of three calls for one key, and of time that passes, comes to its end: whoever was woken
+//! Promise 7: every short script of polls and drops of three calls for one key, of time that passes and of writes, comes to its end: whoever was woken
 //! and not dropped gets his answer, and nothing is left.
 
 mod common;
@@ -107,28 +107,44 @@ fn poll(slot: &mut Option<Task<Boxed<'static, ()>>>) {
 const LENGTH: u32 = 5;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Plays a script: each digit polls or drops one of three calls or, where there is a clock, lets time pass. Then those that were woken, and no
-/// others, must come to their end.
-fn play(cache: &Cache<u64, u64>, key: u64, ends: [End; 3], clock: Option<&MockClock>, mut script: u32) {
-    let at_work = AtWork { count: Arc::default(), alone: clock.is_none() };
+/// What may happen at each place of a script.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum World {
+    /// One of the calls is polled or dropped,
+    Plain,
+    /// or a lease is overdue,
+    Timed,
+    /// or the key is written or invalidated.
+    Written,
+}
+
+impl World {
+    fn choices(self) -> u32 {
+        match self {
+            World::Plain => 6,
+            World::Timed => 7,
+            World::Written => 9,
+        }
+    }
+}
+
+/// Plays a script, of which each digit is one thing that happens. Then those that were woken, and no others, must come to their end.
+fn play(cache: &Cache<u64, u64>, hand: &MockClock, key: u64, ends: [End; 3], world: World, mut script: u32) {
+    let at_work = AtWork { count: Arc::default(), alone: world == World::Plain };
     let mut tasks = ends.map(|end| Some(Task::new(call(cache, key, end, &at_work))));
     let mut begun = [false; 3];
-    let digits = digits(clock.is_some());
     for _ in 0..LENGTH {
-        let digit = script % digits;
+        let digit = script % world.choices();
+        script /= world.choices();
         let number = digit as usize % 3;
-        match digit / 3 {
-            0 => {
-                begun[number] = true;
-                poll(&mut tasks[number]);
-            }
-            1 => {
-                begun[number] = true;
-                tasks[number] = None;
-            }
-            _ => clock.unwrap().advance(TIMEOUT + Duration::from_secs(1)),
+        match digit {
+            0..3 => poll(&mut tasks[number]),
+            3..6 => tasks[number] = None,
+            6 => hand.advance(TIMEOUT + Duration::from_secs(1)),
+            7 => _ = cache.insert(key, key * 10),
+            _ => _ = cache.invalidate(&key),
         }
-        script /= digits;
+        begun[number] |= digit < 6;
     }
     for (task, begun) in tasks.iter_mut().zip(begun) {
         if !begun {
@@ -142,24 +158,16 @@ fn play(cache: &Cache<u64, u64>, key: u64, ends: [End; 3], clock: Option<&MockCl
     assert_eq!((at_work.count.load(SeqCst), cache.stats().flights), (0, 0));
 }
 
-/// How many things may happen at each place of a script.
-fn digits(timed: bool) -> u32 {
-    if timed { 7 } else { 6 }
-}
-
-fn play_all(timed: bool) {
-    use End::*;
+fn play_all(world: World, calls: &[[End; 3]]) {
     let (clock, hand) = Clock::mock();
-    let builder = Cache::builder().max_capacity(100).stripes(1);
-    let builder = if timed { builder.clock(clock).load_timeout(TIMEOUT) } else { builder };
+    let builder = Cache::builder().max_capacity(100).stripes(1).clock(clock);
+    let builder = if world == World::Plain { builder } else { builder.load_timeout(TIMEOUT) };
     let cache = builder.build().unwrap();
     let mut key = 0;
-    for ends in
-        [[Value; 3], [GiveUp; 3], [Panic; 3], [Value, Panic, GiveUp], [Error, Panic, Value], [Error, GiveUp, Fill], [Fill; 3]]
-    {
-        for script in 0..digits(timed).pow(LENGTH) {
+    for &ends in calls {
+        for script in 0..world.choices().pow(LENGTH) {
             key += 1;
-            let played = catch_unwind(AssertUnwindSafe(|| play(&cache, key, ends, timed.then_some(&hand), script)));
+            let played = catch_unwind(AssertUnwindSafe(|| play(&cache, &hand, key, ends, world, script)));
             if let Err(panic) = played {
                 eprintln!("{ends:?}, script {script}");
                 resume_unwind(panic);
@@ -168,12 +176,27 @@ fn play_all(timed: bool) {
     }
 }
 
+const CALLS: [[End; 3]; 7] = [
+    [End::Value; 3],
+    [End::Fill; 3],
+    [End::Value, End::Panic, End::GiveUp],
+    [End::Error, End::GiveUp, End::Fill],
+    [End::Error, End::Panic, End::Value],
+    [End::GiveUp; 3],
+    [End::Panic; 3],
+];
+
 #[test]
 fn every_script_of_polls_and_drops_comes_to_its_end() {
-    watched(|| play_all(false));
+    watched(|| play_all(World::Plain, &CALLS));
 }
 
 #[test]
-fn every_script_of_polls_and_drops_and_time_comes_to_its_end() {
-    watched(|| play_all(true));
+fn every_script_in_which_time_passes_comes_to_its_end() {
+    watched(|| play_all(World::Timed, &CALLS));
+}
+
+#[test]
+fn every_script_in_which_others_write_comes_to_its_end() {
+    watched(|| play_all(World::Written, &CALLS[..4]));
 }
