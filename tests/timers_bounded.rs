@@ -1,0 +1,80 @@
+//! Promise 9: tasks that wait for a load with a `load_timeout` have a timer set. When they go, it goes. Timers may be kept by another thread,
+//! so this counts the bytes of the whole process, and is alone in it.
+
+mod common;
+mod harness;
+
+use std::alloc::GlobalAlloc;
+use std::alloc::Layout;
+use std::alloc::System;
+use std::future::pending;
+use std::sync::atomic::AtomicI64;
+use std::sync::atomic::Ordering::SeqCst;
+use std::thread;
+use std::time::Duration;
+
+use brindle::Cache;
+use brindle::Leased;
+
+use common::executor::Task;
+use harness::watched_for;
+
+static IN_USE: AtomicI64 = AtomicI64::new(0);
+
+struct Counting;
+
+// SAFETY: passes every call on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        IN_USE.fetch_add(layout.size() as i64, SeqCst);
+        // SAFETY: passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        IN_USE.fetch_sub(layout.size() as i64, SeqCst);
+        // SAFETY: passed on.
+        unsafe { System.dealloc(at, layout) }
+    }
+
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        IN_USE.fetch_add(size as i64 - layout.size() as i64, SeqCst);
+        // SAFETY: passed on.
+        unsafe { System.realloc(at, layout, size) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+const WAITERS: usize = 100_000;
+/// What the runtime, the test's own thread and a timer thread may keep for themselves.
+const SOME: i64 = 64 * 1024;
+
+#[test]
+fn the_timers_of_waiters_that_give_up_go_with_them() {
+    // Takes a second where it does not hang.
+    watched_for(Duration::from_secs(30), || {
+        let cache: Cache<u64, u64> = Cache::builder().max_capacity(100).load_timeout(Duration::from_secs(3600)).build().unwrap();
+        let Leased::Lease(lease) = cache.get_or_lease(&7, None) else { panic!("no lease") };
+        let call = || {
+            let mut task = Task::new(cache.get_with_async(&7, pending()));
+            task.pends();
+            task
+        };
+        drop(call());
+        let open = IN_USE.load(SeqCst);
+        let settled = || {
+            while IN_USE.load(SeqCst) > open + SOME {
+                thread::yield_now();
+            }
+        };
+        // One after another, and all at once. What is left for good is a hang here.
+        (0..WAITERS).for_each(|_| drop(call()));
+        settled();
+        let waiting: Vec<_> = (0..WAITERS).map(|_| call()).collect();
+        drop(waiting);
+        settled();
+        assert_eq!((cache.stats().flights, lease.is_current()), (1, true));
+    });
+}
