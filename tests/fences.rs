@@ -27,13 +27,12 @@ use common::executor::block_on;
 use common::watched;
 use faces::Answer;
 use faces::End;
-use faces::Face;
 use faces::Held;
 use faces::On;
 use faces::Way;
 use faces::call;
 use faces::future;
-use faces::reloading;
+use faces::pick;
 use faces::survives;
 use faces::ways;
 use operations::FIRST;
@@ -46,47 +45,7 @@ use operations::WRITTEN;
 use operations::fencing;
 use operations::harmless;
 use operations::plain;
-
-impl Operation {
-    /// What can have a load in flight when the operation comes.
-    fn loads(&self) -> Vec<Way> {
-        if self.present { reloading() } else { ways() }
-    }
-
-    /// What must load after it.
-    fn loads_after(&self) -> Vec<Way> {
-        if self.leaves.is_some() { reloading() } else { ways() }
-    }
-
-    fn prepare(&self) -> Tried {
-        let cache = (self.builder)().build().unwrap();
-        (self.before)(&cache);
-        cache
-    }
-
-    /// What a fenced leader may answer: what is resident, if that is newer, else what it loaded.
-    #[track_caller]
-    fn judge_leader(&self, way: Way, answer: Answer<u64>) {
-        if way.face == Face::Lease {
-            return assert_eq!(answer, Answer::Unfilled(OLD, WhyUnfilled::Fenced), "{}", self.name);
-        }
-        let value = answer.value();
-        let resident = value == self.leaves.unwrap_or(OLD);
-        assert!(resident || (self.leaves == Some(FIRST) && value == OLD), "{way} answers {value} after {}", self.name);
-    }
-}
-
-/// All that reads agrees on what is resident.
-#[track_caller]
-fn reads(cache: &Tried, value: Option<u64>, when: &str) {
-    assert_eq!(cache.get(&KEY), value, "{when}");
-    assert_eq!(cache.peek(&KEY), value, "{when}");
-    assert_eq!(cache.with(&KEY, |value| *value), value, "{when}");
-    assert_eq!(cache.get_ref(&KEY).map(|entry| *entry), value, "{when}");
-    assert_eq!(cache.get_entry(&KEY).map(|entry| entry.value), value, "{when}");
-    assert_eq!(cache.contains_key(&KEY), value.is_some(), "{when}");
-    assert_eq!(cache.iter().find(|entry| *entry.key() == KEY).map(|entry| *entry), value, "{when}");
-}
+use operations::reads;
 
 /// One load, fenced by the operation, and a new one that begins while the old one is open, with one who waits for it.
 fn fence(operation: &Operation, [old_way, new_way, waiting_way]: [Way; 3], end: End<u64>) {
@@ -125,11 +84,6 @@ fn fence(operation: &Operation, [old_way, new_way, waiting_way]: [Way; 3], end: 
     assert_eq!(waiter.answer(), Answer::Value(NEW), "{case}");
     reads(&cache, operation.keeps.then_some(NEW), &case);
     assert_eq!(cache.stats().flights, 0, "{case}");
-}
-
-/// The n-th of some, over and over.
-fn pick(ways: &[Way], n: usize) -> Way {
-    ways[n % ways.len()]
 }
 
 #[test]

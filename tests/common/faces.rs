@@ -78,6 +78,11 @@ pub fn reloading() -> Vec<Way> {
     ways().into_iter().filter(|way| way.reloads()).collect()
 }
 
+/// The n-th of some, over and over.
+pub fn pick(ways: &[Way], n: usize) -> Way {
+    ways[n % ways.len()]
+}
+
 impl Way {
     pub fn reloads(self) -> bool {
         matches!(self.face, Face::Refresh | Face::TryRefresh | Face::Reload)
@@ -197,7 +202,7 @@ fn answer<V, E>(result: Result<V, LoadError<E>>) -> Answer<V> {
     }
 }
 
-fn fill<K: Hash + Eq, V: Clone>(lease: Lease<K, V>, loaded: Result<V, Stop>) -> Answer<V> {
+fn fill<K: Hash + Eq + Clone, V: Clone>(lease: Lease<K, V>, loaded: Result<V, Stop>) -> Answer<V> {
     match loaded {
         Ok(value) => match lease.fill(value.clone()) {
             Ok(_) => Answer::Value(value),

@@ -8,8 +8,14 @@ use brindle::Cache;
 use brindle::Expected;
 use brindle::Op;
 use brindle::Ordering;
+use brindle::WhyUnfilled;
 
 use crate::common::Flat;
+use crate::faces::Answer;
+use crate::faces::Face;
+use crate::faces::Way;
+use crate::faces::reloading;
+use crate::faces::ways;
 
 /// All keys have one hash: what a fence covers is decided by the keys themselves.
 pub type Tried = Cache<u64, u64, Flat>;
@@ -57,6 +63,47 @@ pub struct Operation {
     pub present: bool,
     /// The cache has room for what is loaded.
     pub keeps: bool,
+}
+
+impl Operation {
+    /// What can have a load in flight when the operation comes.
+    pub fn loads(&self) -> Vec<Way> {
+        if self.present { reloading() } else { ways() }
+    }
+
+    /// What must load after it.
+    pub fn loads_after(&self) -> Vec<Way> {
+        if self.leaves.is_some() { reloading() } else { ways() }
+    }
+
+    pub fn prepare(&self) -> Tried {
+        let cache = (self.builder)().build().unwrap();
+        (self.before)(&cache);
+        cache
+    }
+
+    /// What a fenced leader may answer: what is resident, if that is newer, else what it loaded.
+    #[track_caller]
+    pub fn judge_leader(&self, way: Way, answer: Answer<u64>) {
+        if way.face == Face::Lease {
+            return assert_eq!(answer, Answer::Unfilled(OLD, WhyUnfilled::Fenced), "{}", self.name);
+        }
+        let value = answer.value();
+        let resident = value == self.leaves.unwrap_or(OLD);
+        assert!(resident || (self.leaves == Some(FIRST) && value == OLD), "{way} answers {value} after {}", self.name);
+    }
+}
+
+/// All that reads agrees on what is resident.
+#[track_caller]
+pub fn reads(cache: &Tried, value: Option<u64>, when: &str) {
+    assert_eq!(cache.get(&KEY), value, "{when}");
+    assert_eq!(cache.peek(&KEY), value, "{when}");
+    assert_eq!(cache.with(&KEY, |value| *value), value, "{when}");
+    assert_eq!(cache.get_ref(&KEY).map(|entry| *entry), value, "{when}");
+    assert_eq!(cache.get_entry(&KEY).map(|entry| entry.value), value, "{when}");
+    assert_eq!(cache.contains_key(&KEY), value.is_some(), "{when}");
+    assert_eq!(cache.iter().find(|entry| *entry.key() == KEY).map(|entry| *entry), value, "{when}");
 }
 
 pub fn plain() -> Builder<u64, u64, Flat> {
@@ -321,7 +368,7 @@ pub fn harmless() -> Vec<Operation> {
         },
         Operation { name: "and_compute Keep of nothing", run: compute_keep, ..ABSENT },
         Operation { name: "set_capacity", run: set_capacity, ..ABSENT },
-        Operation { name: "reads", run: reads, ..ABSENT },
+        Operation { name: "reads", run: read_all, ..ABSENT },
         Operation { name: "writes of others", run: write_others, ..ABSENT },
         Operation { name: "ends of others", run: end_others, ..ABSENT },
         Operation { name: "loads of others", run: load_others, ..ABSENT },
@@ -352,7 +399,7 @@ pub fn harmless() -> Vec<Operation> {
         }),
         leaves_first(Operation { name: "and_compute Keep", run: compute_keep, ..PRESENT }),
         leaves_first(Operation { name: "set_capacity over one", run: set_capacity, ..PRESENT }),
-        leaves_first(Operation { name: "reads of one", run: reads, ..PRESENT }),
+        leaves_first(Operation { name: "reads of one", run: read_all, ..PRESENT }),
         leaves_first(Operation { name: "writes beside one", run: write_others, ..PRESENT }),
         leaves_first(Operation { name: "ends beside one", run: end_others, ..PRESENT }),
         leaves_first(Operation { name: "loads beside one", run: load_others, ..PRESENT }),
@@ -371,7 +418,7 @@ fn set_capacity(cache: &Tried) {
     [5, 1000, 10].into_iter().for_each(|capacity| cache.set_capacity(capacity));
 }
 
-fn reads(cache: &Tried) {
+fn read_all(cache: &Tried) {
     let there = cache.get(&KEY);
     assert_eq!(cache.peek(&KEY), there);
     assert_eq!(cache.with(&KEY, |value| *value), there);
