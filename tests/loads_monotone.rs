@@ -90,7 +90,7 @@ const KEYS: u64 = 6;
 /// Threads that run tasks, and threads that call for themselves.
 const RUNNERS: usize = 2;
 const CALLERS: usize = 3;
-const STEPS: u64 = 6;
+const STEPS: u64 = 16;
 const MILLI: Duration = Duration::from_millis(1);
 
 /// How writers keep their order.
@@ -315,7 +315,7 @@ impl<S: BuildHasher + Clone + Send + Sync + 'static> Arena<S> {
                     let writer = |n| Box::pin(Arc::clone(&self).write_and_load(number + n)) as Boxed<'static, ()>;
                     run_all((0..of_one).map(writer).collect(), &mut Rng::new(number));
                 }
-                _ => self.call_and_load(number, of_one),
+                _ => self.call_and_load(number, of_one * STEPS / 4),
             }
         });
         let stats = self.cache.stats();
