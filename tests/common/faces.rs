@@ -41,6 +41,8 @@ pub enum Face {
     TryRefresh,
     Reload,
     Lease,
+    /// `try_get_many_with`, for one key.
+    Many,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,7 +57,7 @@ pub struct Way {
     pub on: On,
 }
 
-const FACES: [Face; 8] = [
+const FACES: [Face; 9] = [
     Face::GetWith,
     Face::TryGetWith,
     Face::TryGetWithLocal,
@@ -64,6 +66,7 @@ const FACES: [Face; 8] = [
     Face::TryRefresh,
     Face::Reload,
     Face::Lease,
+    Face::Many,
 ];
 
 /// All of them.
@@ -226,6 +229,18 @@ fn granted<K, V>(leased: Leased<K, V>) -> Result<Lease<K, V>, Answer<V>> {
     }
 }
 
+/// A call loads one key at most once for itself.
+const ONCE: &str = "asked to load once";
+
+fn bring<K: Clone, V>(keys: Vec<K>, loaded: Result<V, Stop>) -> Result<Option<(K, V)>, Broken> {
+    assert_eq!(keys.len(), 1);
+    broken(loaded.map(|value| Some((keys[0].clone(), value))))
+}
+
+fn first<V>(result: Result<Vec<Option<V>>, LoadError<Broken>>) -> Answer<V> {
+    answer(result.map(|mut values| values.pop().flatten().expect("the loader brought it")))
+}
+
 /// Calls a method on this thread. A loader that fails where the method knows no error panics. Panics pass.
 pub fn call<K, V, S>(cache: &Cache<K, V, S>, face: Face, key: &K, load: impl FnOnce() -> Result<V, Stop>) -> Answer<V>
 where
@@ -242,6 +257,10 @@ where
         Face::TryRefresh => answer(cache.try_refresh(key, || broken(load()))),
         Face::Reload => answer(cache.reload(key, || broken(load().map(Loaded::from)))),
         Face::Lease => granted(cache.get_or_lease(key, None)).map_or_else(|other| other, |lease| fill(lease, load())),
+        Face::Many => {
+            let mut load = Some(load);
+            first(cache.try_get_many_with([key], |keys| bring(keys, (load.take().expect(ONCE))())))
+        }
     }
 }
 
@@ -271,6 +290,14 @@ where
                 Ok(lease) => fill(lease, load.await),
                 Err(other) => other,
             },
+            Face::Many => {
+                let mut load = Some(load);
+                let bring = |keys| {
+                    let load = load.take().expect(ONCE);
+                    async move { bring(keys, load.await) }
+                };
+                first(cache.try_get_many_with_async([&key], bring).await)
+            }
         }
     })
 }
