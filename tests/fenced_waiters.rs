@@ -275,6 +275,38 @@ fn a_waiter_takes_over_from_a_fenced_load_that_is_given_up() {
     });
 }
 
+/// The leader has given up and a waiter is called; before he comes, the key is invalidated. What he loads then is as new as any, so his
+/// lease must count.
+#[test]
+fn who_is_called_before_a_fence_and_comes_after_it_gets_a_lease_that_counts() {
+    watched(|| {
+        let given_up = |way: &Way| way.on == On::Task;
+        for leader in ways().into_iter().filter(given_up) {
+            for called in ways().into_iter().filter(given_up) {
+                for operation in fencing().iter().filter(|operation| !operation.present && operation.keeps) {
+                    let case = format!("{leader} is given up, {called} is called, {}", operation.name);
+                    let cache = operation.prepare();
+                    let open = Held::open(&cache, leader, KEY);
+                    let mut waiter = Held::join(&cache, called, KEY);
+                    waiter.tell(End::Value(NEW));
+                    open.end(End::Cancel);
+                    (operation.run)(&cache);
+                    let answer = waiter.answer();
+                    match operation.waiters {
+                        Waiters::Freed(value) => assert_eq!(answer, Answer::Value(value), "{case}"),
+                        Waiters::Wait => {
+                            assert_eq!(answer, Answer::Value(NEW), "{case}");
+                            assert_eq!(cache.get(&KEY), Some(NEW), "{case}");
+                        }
+                        Waiters::Unsaid => {}
+                    }
+                    assert_eq!(cache.stats().flights, 0, "{case}");
+                }
+            }
+        }
+    });
+}
+
 #[test]
 fn one_write_frees_a_hundred_of_all_kinds() {
     watched(|| {
