@@ -10,6 +10,8 @@ use equivalent::Equivalent;
 use crate::entry::EntryRef;
 use crate::error::WhyUnfilled;
 use crate::event::Moment;
+use crate::event::Plain;
+use crate::event::Special;
 use crate::event::Terms;
 use crate::failure::Failure;
 use crate::flight::HandOver;
@@ -190,12 +192,29 @@ impl<K: Eq, V> Core<K, V> {
         let step = if open { self.join(hash, key, wish, time, None) } else { None };
         let step = step.or_else(|| {
             let fresh = Arc::new(Flight::new(key.to_owned(), time.until));
+            if let Some(lease) = self.lead_fast(hash, key, &fresh) {
+                return Some(Step::Lead(lease, None));
+            }
             self.join(hash, key, wish, time, Some(fresh))
         });
         match step.expect("with a flight of his own the caller may lead") {
             Step::Wait(seat) => seat.needed().map_or(Step::Reentrant, Step::Wait),
             step => step,
         }
+    }
+
+    /// Leads the `fresh` flight if there is nothing else in the stripe to see to, as is nearly always so.
+    fn lead_fast<Q>(self: &Arc<Self>, hash: u64, key: &Q, fresh: &Arc<Flight<K, V>>) -> Option<Lease<K, V>>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        let mut locked = self.table.stripe_number(self.table.stripe_of(hash)).lock();
+        if !locked.look_fast(hash, key, self.capacity())?.is_absent() {
+            return None;
+        }
+        locked.open(hash, Arc::clone(fresh));
+        drop(locked);
+        Some(Lease::new(self, hash, Arc::clone(fresh), Flight::<K, V>::FIRST))
     }
 
     /// Takes what is there; leads the `fresh` flight if nothing is. `None` if one is needed and not given.
@@ -290,37 +309,73 @@ impl<K: Eq + Clone, V: Clone> Core<K, V> {
         let Loaded { value, source, ttl } = loaded;
         let claim = source.map_or(Claim::Unversioned, Claim::At);
         let mut value = Some(value);
-        let mut spare = None;
-        let how = How { claim, ttl, took, ..How::PLAIN };
-        let mut terms = self.leased_terms(&lease, value.as_ref().expect(HERE), how);
-        let why = loop {
-            match self.try_publish(&mut lease, &terms, &mut value, &mut spare) {
-                Try::Stored(version) => return Ok(version),
-                Try::NeedsKey => spare = Some(lease.key().clone()),
-                Try::Changed => terms = self.leased_terms(&lease, value.as_ref().expect(HERE), how),
-                Try::Not(why) => break why,
+        let stored = if self.plain && claim == Claim::Unversioned && ttl.is_none() {
+            if let Some(version) = self.store_fast(&mut lease, &mut value) {
+                return Ok(version);
             }
+            self.store(&mut lease, &mut value, |lease, _| Plain { hash: lease.hash() })
+        } else {
+            let how = How { claim, ttl, took, ..How::PLAIN };
+            let terms = |lease: &Lease<K, V>, value: &V| self.terms(lease.hash(), lease.key(), value, how);
+            self.store(&mut lease, &mut value, |lease, value| Special { leased: true, ..terms(lease, value) })
         };
-        Err(self.unstored(lease, value.expect(HERE), why))
+        stored.map_err(|why| self.unstored(lease, value.expect(HERE), why))
     }
 
-    fn leased_terms(&self, lease: &Lease<K, V>, value: &V, how: How) -> Terms {
-        Terms { leased: true, ..self.terms(lease.hash(), lease.key(), value, how) }
+    /// Stores a plain value if there is nothing in the stripe to see to but the flight, and nobody waits for that, as is nearly always so.
+    fn store_fast(&self, lease: &mut Lease<K, V>, value: &mut Option<V>) -> Option<Version> {
+        let LeaseTime { now, .. } = self.lease_time();
+        let hash = lease.hash();
+        let mut locked = self.table.stripe_number(self.table.stripe_of(hash)).lock();
+        let flight = lease.flight();
+        // The table and the lease know it: so nobody waits, and nobody else can come to know it but under this lock.
+        if Arc::strong_count(flight) > 2 || !flight.is_led_by(lease.token(), now) {
+            return None;
+        }
+        let closed = locked.close(hash, flight)?;
+        let Some(look) = locked.look_fast(hash, &flight.subject, self.capacity()) else {
+            locked.reopen(hash, closed);
+            return None;
+        };
+        drop(closed);
+        let key = lease.end_alone();
+        let written = locked.write_fast(look, hash, (key, value.take().expect(HERE)));
+        Some(self.after_fast(locked, hash, written))
     }
 
-    fn try_publish(
+    /// Tries until it is stored or refused.
+    fn store<T: Terms>(
         self: &Arc<Self>,
         lease: &mut Lease<K, V>,
-        terms: &Terms,
+        value: &mut Option<V>,
+        work_out: impl Fn(&Lease<K, V>, &V) -> T,
+    ) -> Result<Version, WhyUnfilled> {
+        let mut spare: Option<K> = None;
+        let mut terms = work_out(lease, value.as_ref().expect(HERE));
+        loop {
+            match self.try_store(lease, &terms, value, &mut spare) {
+                Try::Stored(version) => return Ok(version),
+                Try::NeedsKey => spare = Some(lease.key().clone()),
+                Try::Changed => terms = work_out(lease, value.as_ref().expect(HERE)),
+                Try::Not(why) => return Err(why),
+            }
+        }
+    }
+
+    fn try_store(
+        self: &Arc<Self>,
+        lease: &mut Lease<K, V>,
+        terms: &impl Terms,
         value: &mut Option<V>,
         spare: &mut Option<K>,
     ) -> Try {
         let LeaseTime { now: lease_now, .. } = self.lease_time();
-        let number = self.table.stripe_of(terms.hash);
+        let hash = lease.hash();
+        let number = self.table.stripe_of(hash);
         let (mut lander, mut closed, mut fresh) = (None, None, false);
         let tried = self.transition_in(number, |locked, now| {
             let flight = lease.flight();
-            if !locked.is_open(terms.hash, flight) {
+            if !locked.is_open(hash, flight) {
                 // What is neither open nor fenced was ended by another lease.
                 return Try::Not(if flight.is_fenced() { WhyUnfilled::Fenced } else { WhyUnfilled::TimedOut });
             }
@@ -338,19 +393,18 @@ impl<K: Eq + Clone, V: Clone> Core<K, V> {
                 Err(Refusal::Superseded(newer)) => {
                     // Whoever is called to it from here on has to start anew.
                     flight.fence();
-                    closed = locked.close(terms.hash, flight);
+                    closed = locked.close(hash, flight);
                     return Try::Not(WhyUnfilled::Older(newer));
                 }
                 Err(_) => return Try::Changed,
             };
-            drop(locked.close(terms.hash, flight));
-            let (flight, token) = lease.end();
-            let (key, flight) = match spare.take() {
-                Some(key) => (key, Some(flight)),
-                None => (Arc::into_inner(flight).expect("nobody else knows it").into_subject(), None),
+            drop(locked.close(hash, flight));
+            let (key, ended) = match spare.take() {
+                Some(key) => (key, Some(lease.end())),
+                None => (lease.end_alone(), None),
             };
             let put = locked.write(terms, permit, (key, value.take().expect(HERE)), now);
-            lander = flight.map(|flight| {
+            lander = ended.map(|(flight, token)| {
                 let pinned = self.table.keep(number, locked.pin_put(&put));
                 Lander { flight, token, landing: Some(Landing::Stored(pinned)) }
             });
@@ -360,7 +414,7 @@ impl<K: Eq + Clone, V: Clone> Core<K, V> {
         });
         drop((lander, closed));
         if fresh {
-            self.missed(terms.hash, terms.weight);
+            self.missed(hash, terms.weight());
         }
         tried
     }

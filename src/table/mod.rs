@@ -27,6 +27,7 @@ pub(crate) use self::locked::Locked;
 pub(crate) use self::node::TIMED;
 pub(crate) use self::pin::Pinned;
 pub(crate) use self::put::Refusal;
+pub(crate) use self::put::Written;
 pub(crate) use self::reclaim::Effects;
 pub(crate) use self::stripe::Found;
 pub(crate) use self::stripes::MOST_STRIPES;
