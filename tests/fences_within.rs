@@ -7,12 +7,21 @@ mod faces;
 #[path = "fences/operations.rs"]
 mod operations;
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+
+use brindle::Clock;
 use brindle::Op;
+use brindle::TimeSource;
 
 use common::watched;
 use faces::Answer;
 use faces::End;
+use faces::Face;
 use faces::Held;
+use faces::On;
 use faces::Way;
 use faces::reloading;
 use faces::ways;
@@ -20,8 +29,10 @@ use operations::FIRST;
 use operations::KEY;
 use operations::NEW;
 use operations::OLD;
+use operations::Operation;
 use operations::Tried;
 use operations::WRITTEN;
+use operations::fencing;
 use operations::plain;
 use operations::reads;
 
@@ -134,7 +145,9 @@ fn a_load_that_begins_inside_of_an_operation_is_fenced_when_that_takes_effect() 
                     load.end(End::Value(OLD));
                     reads(&cache, operation.leaves, &case);
                     assert_eq!(cache.stats().fenced, 1, "{case}");
-                    new.map(|new| assert_eq!(new.end(End::Value(NEW)), Answer::Value(NEW), "{case}"));
+                    if let Some(new) = new {
+                        assert_eq!(new.end(End::Value(NEW)), Answer::Value(NEW), "{case}");
+                    }
                 } else {
                     load.end(End::Value(NEW));
                 }
@@ -161,6 +174,58 @@ fn an_operation_is_asked_again_until_no_load_comes_between() {
                 });
                 assert!(rounds > 1, "{case}");
                 reads(&cache, operation.leaves, &case);
+            }
+        }
+    });
+}
+
+/// A clock that jumps beyond every time to live at a chosen look at it.
+#[derive(Clone, Default)]
+struct Jumps(Arc<AtomicU64>);
+
+const NEVER: u64 = u64::MAX / 2;
+const TTL: Duration = Duration::from_secs(10);
+
+impl Jumps {
+    fn at(&self, look: u64) {
+        self.0.store(look, SeqCst);
+    }
+}
+
+impl TimeSource for Jumps {
+    fn now(&self) -> Duration {
+        let left = self.0.fetch_update(SeqCst, SeqCst, |left| Some(left.saturating_sub(1))).unwrap();
+        if left == 0 { TTL * 2 } else { TTL / 2 }
+    }
+}
+
+/// The entry expires while the operation that ends it is under way: loads, which may serve what has expired, must not serve it.
+#[test]
+fn what_expires_inside_of_the_operation_that_ends_it_is_not_served_as_stale() {
+    watched(|| {
+        // A swap needs an entry to begin with.
+        let ends = |operation: &&Operation| operation.leaves != Some(FIRST) && !operation.name.contains("swap");
+        for operation in fencing().iter().filter(|operation| operation.present).filter(ends) {
+            for look in 0..8 {
+                for way in ways().into_iter().filter(|way| way.on == On::Task && !way.reloads() && way.face != Face::Lease) {
+                    let case = format!("{}, expired at look {look}, {way}", operation.name);
+                    let time = Jumps::default();
+                    time.at(NEVER);
+                    let builder = (operation.builder)().clock(Clock::from_source(time.clone()));
+                    let cache = builder.time_to_live(TTL).serve_stale(TTL * 10).fail_safe().build().unwrap();
+                    (operation.before)(&cache);
+                    time.at(look);
+                    (operation.run)(&cache);
+                    time.at(0);
+                    // The one loads, the other is served what is stale, if anything is.
+                    let mut one = Held::call(&cache, way, KEY);
+                    let mut other = Held::call(&cache, way, KEY);
+                    one.tell(End::Value(NEW));
+                    other.tell(End::Value(NEW));
+                    for answer in [one.answer(), other.answer()] {
+                        assert_ne!(answer, Answer::Value(FIRST), "{case}");
+                    }
+                }
             }
         }
     });

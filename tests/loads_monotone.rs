@@ -8,29 +8,29 @@
 mod common;
 #[path = "common/faces.rs"]
 mod faces;
+#[path = "common/scheduler.rs"]
+mod scheduler;
 
 use std::future::Future;
 use std::hash::BuildHasher;
 use std::hash::Hash;
 use std::hash::Hasher;
-use std::panic::AssertUnwindSafe;
-use std::panic::catch_unwind;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::Condvar;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
 use std::task::Context;
 use std::task::Poll;
-use std::task::Wake;
-use std::task::Waker;
 use std::thread;
 use std::time::Duration;
 
+use brindle::BackgroundLoad;
 use brindle::Builder;
 use brindle::Cache;
 use brindle::Clock;
+use brindle::Loaded;
 use brindle::MockClock;
 use brindle::Op;
 use brindle::Ordering;
@@ -39,6 +39,7 @@ use common::Flat;
 use common::Rng;
 use common::dither;
 use common::executor::Boxed;
+use common::executor::block_on;
 use common::executor::step;
 use common::together;
 use common::watched;
@@ -51,6 +52,7 @@ use faces::future;
 use faces::planned;
 use faces::survives;
 use faces::ways;
+use scheduler::run_all;
 
 /// A key whose hashing and comparison take their time.
 #[derive(Debug, Clone, Copy, Eq)]
@@ -90,6 +92,8 @@ const KEYS: u64 = 6;
 /// Threads that run tasks, and threads that call for themselves.
 const RUNNERS: usize = 2;
 const CALLERS: usize = 3;
+/// The thread that runs what is loaded in the background.
+const LAST: usize = RUNNERS + CALLERS;
 const STEPS: u64 = 16;
 const MILLI: Duration = Duration::from_millis(1);
 
@@ -104,12 +108,16 @@ enum Rule {
     Sourced,
 }
 
+/// The source of truth: the number of the newest state of each key.
+type Source = Arc<Vec<AtomicU64>>;
+
 struct Arena<S> {
     cache: Cache<Key, State, S>,
     rule: Rule,
     capacity: u64,
     hand: MockClock,
-    source: Vec<AtomicU64>,
+    source: Source,
+    background: Background,
     ledger: Vec<AtomicU64>,
     locks: Vec<Mutex<()>>,
     /// Answers of reads and of loads that were judged.
@@ -119,17 +127,70 @@ struct Arena<S> {
 
 type Built<S> = Builder<Key, State, S>;
 
+/// Loads in the background that nobody runs yet.
+#[derive(Clone, Default)]
+struct Background(Arc<Mutex<Vec<BackgroundLoad>>>);
+
+impl Background {
+    /// Has a builder's reloads run by whoever comes.
+    fn spawned<S>(&self, builder: Built<S>, source: &Source) -> Built<S> {
+        let (tasks, source) = (Arc::clone(&self.0), Arc::clone(source));
+        let load = move |key: &Key| load_slowly(Arc::clone(&source), key.0, source[key.0 as usize].load(SeqCst) % 20);
+        builder.spawner(
+            move |task| tasks.lock().unwrap().push(task),
+            move |key| {
+                let load = load(key);
+                async move { load.await.map(Loaded::new).map_err(|_| faces::Broken) }
+            },
+        )
+    }
+
+    /// Runs them until all else is over, and loses some.
+    fn work(&self, others: &AtomicUsize, rng: &mut Rng) {
+        while others.load(SeqCst) > 0 {
+            let task = self.0.lock().unwrap().pop();
+            if let Some(task) = task.filter(|_| rng.below(10) > 0) {
+                survives(|| {
+                    block_on(task);
+                    Answer::<u64>::Cancelled
+                });
+            }
+            thread::yield_now();
+        }
+    }
+}
+
+async fn load_slowly(source: Source, key: u64, fate: u64) -> Result<State, Stop> {
+    for _ in 0..fate % 2 {
+        step().await;
+    }
+    let sequence = source[key as usize].load(SeqCst);
+    for _ in 0..fate % 4 {
+        step().await;
+    }
+    meet(fate, State { key, sequence })
+}
+
 impl<S: BuildHasher + Clone + Send + Sync + 'static> Arena<S> {
     fn new(rule: Rule, builder: Built<S>) -> Arc<Self> {
+        Self::with_background(rule, builder, |builder, _, _| builder)
+    }
+
+    fn with_background(
+        rule: Rule,
+        builder: Built<S>,
+        choose: impl FnOnce(Built<S>, &Background, &Source) -> Built<S>,
+    ) -> Arc<Self> {
         let (clock, hand) = Clock::mock();
         // Time moves, but no tombstone is forgotten for it.
         let builder = builder.clock(clock).tombstone_ttl(Duration::from_secs(1_000_000));
         let builder = if rule == Rule::Sourced { builder.versioned_by(|_, state| state.sequence) } else { builder };
         let zeros = || (0..KEYS).map(|_| AtomicU64::new(0)).collect();
         let locks = (0..KEYS).map(|_| Mutex::new(())).collect();
-        let (cache, read, loaded) = (builder.build().unwrap(), AtomicU64::default(), AtomicU64::default());
-        let capacity = cache.capacity();
-        Arc::new(Arena { cache, rule, capacity, hand, source: zeros(), ledger: zeros(), locks, read, loaded })
+        let (source, background) = (Arc::new(zeros()), Background::default());
+        let cache = choose(builder, &background, &source).build().unwrap();
+        let (capacity, read, loaded) = (cache.capacity(), AtomicU64::default(), AtomicU64::default());
+        Arc::new(Arena { cache, rule, capacity, hand, source, background, ledger: zeros(), locks, read, loaded })
     }
 
     fn floor(&self, key: u64) -> u64 {
@@ -252,29 +313,19 @@ impl<S: BuildHasher + Clone + Send + Sync + 'static> Arena<S> {
         self.judge(key, way, floor, answer);
     }
 
-    async fn load_in_task(self: &Arc<Self>, key: u64, way: Way, rng: &mut Rng) {
+    async fn load_in_task(&self, key: u64, way: Way, rng: &mut Rng) {
         let floor = self.floor(key);
         let (fate, polls) = (rng.below(20), if rng.below(6) == 0 { rng.below(4) } else { u64::MAX });
-        let arena = Arc::clone(self);
-        let load = async move {
-            for _ in 0..fate % 2 {
-                step().await;
-            }
-            let sequence = arena.source[key as usize].load(SeqCst);
-            for _ in 0..fate % 4 {
-                step().await;
-            }
-            meet(fate, State { key, sequence })
-        };
+        let load = load_slowly(Arc::clone(&self.source), key, fate);
         let answer = Patient { future: future(&self.cache, way.face, Key(key), load), polls }.await;
         self.judge(key, way, floor, answer);
     }
 
     /// What both kinds of threads do besides loading.
     fn act(&self, key: u64, rng: &mut Rng) {
-        match rng.below(8) {
-            0..4 => self.write(key, rng.next()),
-            4 => self.hand.advance(MILLI * rng.below(3) as u32),
+        match rng.below(16) {
+            0..8 => self.write(key, rng.next()),
+            8 => self.hand.advance(MILLI * rng.below(5) as u32),
             _ => self.read(key, rng.next()),
         }
     }
@@ -307,7 +358,9 @@ impl<S: BuildHasher + Clone + Send + Sync + 'static> Arena<S> {
     }
 
     fn run(self: Arc<Self>, writers: u64) {
-        together(RUNNERS + CALLERS, |thread| {
+        let busy = AtomicUsize::new(LAST);
+        together(LAST + 1, |thread| {
+            let _leaving = (thread < LAST).then(|| Leaving(&busy));
             let of_one = writers / RUNNERS as u64;
             let number = thread as u64 * writers + 1;
             match thread {
@@ -315,15 +368,26 @@ impl<S: BuildHasher + Clone + Send + Sync + 'static> Arena<S> {
                     let writer = |n| Box::pin(Arc::clone(&self).write_and_load(number + n)) as Boxed<'static, ()>;
                     run_all((0..of_one).map(writer).collect(), &mut Rng::new(number));
                 }
+                LAST => self.background.work(&busy, &mut Rng::new(number)),
                 _ => self.call_and_load(number, of_one * STEPS / 4),
             }
         });
+        self.background.0.lock().unwrap().clear();
         let stats = self.cache.stats();
         assert_eq!(stats.flights, 0, "{:?}", self.rule);
         assert!(stats.fenced > 0 && stats.waits > 0, "{stats:?}");
         let judged = (self.read.load(SeqCst), self.loaded.load(SeqCst));
         assert!(judged.0.min(judged.1) > writers / 50, "too few answers to tell anything: {judged:?}");
         (0..KEYS).for_each(|key| self.read(key, 0));
+    }
+}
+
+/// A thread that is over, by a panic too.
+struct Leaving<'a>(&'a AtomicUsize);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
     }
 }
 
@@ -358,47 +422,6 @@ impl Future for Patient {
             if let Poll::Ready(answer) = polled { answer } else { Answer::Cancelled }
         });
         if pending { Poll::Pending } else { Poll::Ready(answer) }
-    }
-}
-
-/// Tasks that were woken.
-#[derive(Default)]
-struct Queue(Mutex<Vec<usize>>, Condvar);
-
-struct Ticket(Arc<Queue>, usize);
-
-impl Wake for Ticket {
-    fn wake(self: Arc<Self>) {
-        self.0.0.lock().unwrap().push(self.1);
-        self.0.1.notify_one();
-    }
-}
-
-/// Runs all, those that were woken in any order. One that is not woken never moves, so that a lost wake is a hang.
-fn run_all(tasks: Vec<Boxed<'static, ()>>, rng: &mut Rng) {
-    let queue = Arc::new(Queue((0..tasks.len()).collect::<Vec<_>>().into(), Condvar::new()));
-    let mut left = tasks.len();
-    let mut tasks: Vec<_> = tasks.into_iter().map(Some).collect();
-    while left > 0 {
-        let mut woken = queue.1.wait_while(queue.0.lock().unwrap(), |woken| woken.is_empty()).unwrap();
-        let lucky = rng.below(woken.len() as u64) as usize;
-        let number = woken.swap_remove(lucky);
-        drop(woken);
-        let Some(task) = &mut tasks[number] else { continue };
-        let waker = Waker::from(Arc::new(Ticket(Arc::clone(&queue), number)));
-        // A failed assertion of one task must not leave others waiting for the loads of the rest.
-        let polled = catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(&mut Context::from_waker(&waker))));
-        match polled {
-            Ok(Poll::Pending) => {}
-            Ok(Poll::Ready(())) => {
-                tasks[number] = None;
-                left -= 1;
-            }
-            Err(panic) => {
-                tasks.clear();
-                std::panic::resume_unwind(panic);
-            }
-        }
     }
 }
 
@@ -444,6 +467,34 @@ fn where_loads_are_overdue_before_they_end() {
     watched(|| {
         for rule in [Rule::Locked, Rule::Removing, Rule::Sourced] {
             Arena::new(rule, tiny().load_timeout(MILLI)).run(2_000);
+        }
+    });
+}
+
+fn stale<S>(builder: Built<S>) -> Built<S> {
+    builder.time_to_live(MILLI * 10).serve_stale(MILLI * 10).fail_safe().refresh_after(MILLI * 5).early_refresh(1.0)
+}
+
+/// What is served stale, or while a reload is due, is the newest state that was acknowledged, or an older one was not replaced.
+#[test]
+fn where_stale_values_are_served() {
+    watched(|| {
+        let mut served = 0;
+        for rule in [Rule::Locked, Rule::Removing, Rule::Sourced] {
+            let arena = Arena::new(rule, stale(tiny().max_capacity(20)));
+            Arc::clone(&arena).run(2_000);
+            served += arena.cache.stats().stale_served;
+        }
+        assert!(served > 0);
+    });
+}
+
+#[test]
+fn where_reloads_run_in_the_background() {
+    watched(|| {
+        for rule in [Rule::Locked, Rule::Removing, Rule::Sourced] {
+            let builder = stale(tiny().max_capacity(20));
+            Arena::with_background(rule, builder, |builder, background, source| background.spawned(builder, source)).run(2_000);
         }
     });
 }
