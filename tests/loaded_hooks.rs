@@ -134,6 +134,43 @@ fn each_is_asked_once_for_a_load_and_never_for_a_hit() {
     });
 }
 
+/// Evicts the entry that it is asked to update: no fence, but another state than the one that the answer was for.
+struct Evicting(Asked, Arc<Mutex<Option<Tried>>>);
+
+impl Expiry<u64, u64> for Evicting {
+    fn after_create(&self, key: &u64, value: &u64) -> Option<Duration> {
+        Recorded(Arc::clone(&self.0)).after_create(key, value)
+    }
+
+    fn after_update(&self, key: &u64, value: &u64, remaining: Option<Duration>) -> Option<Duration> {
+        if let Some(cache) = self.1.lock().unwrap().take() {
+            cache.set_capacity(0);
+            cache.set_capacity(10);
+        }
+        Recorded(Arc::clone(&self.0)).after_update(key, value, remaining)
+    }
+}
+
+#[test]
+fn expiry_is_asked_again_if_the_entry_is_evicted_meanwhile() {
+    watched(|| {
+        for way in reloading() {
+            let (asked, within) = (Asked::default(), Arc::default());
+            let (clock, hand) = Clock::mock();
+            let cache = plain().expire_after(Evicting(Arc::clone(&asked), Arc::clone(&within))).clock(clock).build().unwrap();
+            cache.insert(KEY, 1);
+            asked.lock().unwrap().clear();
+            *within.lock().unwrap() = Some(cache.clone());
+            assert_eq!(load(&cache, way, 2), Answer::Value(2), "{way}");
+            assert_eq!(taken(&asked), [("create", KEY, 2, None), ("update", KEY, 2, Some(SECOND * 10))], "{way}");
+            hand.advance(SECOND * 10 - Duration::from_nanos(1));
+            assert_eq!(cache.peek(&KEY), Some(2), "{way}: as long as `after_create` said");
+            hand.advance(Duration::from_nanos(1));
+            assert_eq!((cache.peek(&KEY), cache.stats().fenced), (None, 0), "{way}");
+        }
+    });
+}
+
 #[test]
 fn the_weight_of_what_was_loaded_counts() {
     watched(|| {
