@@ -3,7 +3,7 @@
 //! them neither hanging nor in the way of the load that began after the fence.
 
 mod common;
-#[path = "common/faces.rs"]
+#[path = "fences/faces.rs"]
 mod faces;
 #[path = "fences/operations.rs"]
 mod operations;

@@ -3,7 +3,7 @@
 //! face that loads.
 
 mod common;
-#[path = "common/faces.rs"]
+#[path = "fences/faces.rs"]
 mod faces;
 #[path = "fences/operations.rs"]
 mod operations;

@@ -2,7 +2,7 @@
 //! depends on that one alone.
 
 mod common;
-#[path = "common/faces.rs"]
+#[path = "fences/faces.rs"]
 mod faces;
 #[path = "fences/operations.rs"]
 mod operations;

@@ -2,7 +2,7 @@
 //! stored after them.
 
 mod common;
-#[path = "common/faces.rs"]
+#[path = "fences/faces.rs"]
 mod faces;
 #[path = "fences/operations.rs"]
 mod operations;

@@ -2,7 +2,7 @@
 //! it panics nothing is stored, a waiter takes over and the cache is whole.
 
 mod common;
-#[path = "common/faces.rs"]
+#[path = "fences/faces.rs"]
 mod faces;
 
 use std::sync::Arc;

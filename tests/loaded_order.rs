@@ -2,7 +2,7 @@
 //! it is served.
 
 mod common;
-#[path = "common/faces.rs"]
+#[path = "fences/faces.rs"]
 mod faces;
 
 use std::time::Duration;

@@ -6,9 +6,9 @@
 //! that was acknowledged or read from the cache.
 
 mod common;
-#[path = "common/faces.rs"]
+#[path = "fences/faces.rs"]
 mod faces;
-#[path = "common/scheduler.rs"]
+#[path = "fences/scheduler.rs"]
 mod scheduler;
 
 use std::future::Future;
@@ -94,7 +94,7 @@ const RUNNERS: usize = 2;
 const CALLERS: usize = 3;
 /// The thread that runs what is loaded in the background.
 const LAST: usize = RUNNERS + CALLERS;
-const STEPS: u64 = 16;
+const STEPS: u64 = 12;
 const MILLI: Duration = Duration::from_millis(1);
 
 /// How writers keep their order.
