@@ -1,0 +1,473 @@
+//! `serve_stale` and `fail_safe`: while one caller reloads what has expired, the others get the old value at once; never longer than was
+//! allowed, never by a plain read, and never what was invalidated or replaced: expired is stale, invalidated is wrong.
+
+mod common;
+mod hand;
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use brindle::Builder;
+use brindle::Cache;
+use brindle::Cause;
+use brindle::Clock;
+use brindle::Computed;
+use brindle::Expected;
+use brindle::Expiry;
+use brindle::Loaded;
+use brindle::MockClock;
+use brindle::Op;
+use brindle::Removed;
+
+use common::watched;
+use hand::Broken;
+use hand::Crowd;
+use hand::Face;
+use hand::GETS;
+use hand::Leader;
+use hand::NANO;
+use hand::Numbers;
+use hand::OVERTAKINGS;
+use hand::RELOADS;
+use hand::Said;
+use hand::all_at_once;
+use hand::at_once;
+use hand::overtaking::Overtaking;
+use hand::seconds;
+use hand::those;
+
+const TTL: Duration = seconds(100);
+const GRACE: Duration = seconds(10);
+/// What has expired, and what a reload brings.
+const OLD: u64 = 10;
+const NEW: u64 = 11;
+
+/// Gives a time to live, and as much again at every read.
+struct Renewed;
+
+impl Expiry<u64, u64> for Renewed {
+    fn after_create(&self, _: &u64, _: &u64) -> Option<Duration> {
+        Some(TTL)
+    }
+
+    fn after_read(&self, _: &u64, _: &u64, _: Option<Duration>) -> Option<Duration> {
+        Some(TTL)
+    }
+}
+
+type Choose = fn(Builder<u64, u64>) -> Builder<u64, u64>;
+type Write = fn(&Numbers);
+
+/// How an entry may come to its end, after `TTL` in each case.
+const ENDINGS: [(&str, Choose, Write); 5] = [
+    ("time_to_live", |builder| builder.time_to_live(TTL), |cache| _ = cache.insert(1, OLD)),
+    ("time_to_idle", |builder| builder.time_to_idle(TTL), |cache| _ = cache.insert(1, OLD)),
+    ("expire_after", |builder| builder.expire_after(Renewed), |cache| _ = cache.insert(1, OLD)),
+    ("insert_with_ttl", |builder| builder, |cache| _ = cache.insert_with_ttl(1, OLD, TTL)),
+    (
+        "Loaded::with_ttl",
+        |builder| builder,
+        |cache| _ = cache.load(&1, || Ok::<_, Broken>(Loaded::new(OLD).with_ttl(TTL))).expect("it brings a value"),
+    ),
+];
+
+/// A cache whose key 1 was written at once; the clock stands there.
+fn built(ending: (&str, Choose, Write), choose: impl FnOnce(Builder<u64, u64>) -> Builder<u64, u64>) -> (Numbers, MockClock) {
+    let (clock, hand) = Clock::mock();
+    let builder = ending.1(Cache::builder().max_capacity(1_000).stripes(2).clock(clock).serve_stale(GRACE));
+    let cache = choose(builder).build().unwrap();
+    ending.2(&cache);
+    (cache, hand)
+}
+
+/// A cache whose key 1 has just expired.
+fn expired(ending: (&str, Choose, Write)) -> (Numbers, MockClock) {
+    let (cache, hand) = built(ending, |builder| builder);
+    hand.advance(TTL);
+    (cache, hand)
+}
+
+#[test]
+fn one_caller_reloads_and_the_others_get_the_stale_value_at_once() {
+    watched(|| {
+        for ending in ENDINGS {
+            for leading in GETS.into_iter().chain(RELOADS) {
+                let (cache, _) = expired(ending);
+                let loads = cache.stats().loads;
+                let leader = Leader::start(leading, &cache, 1);
+                for (served, face) in GETS.into_iter().enumerate() {
+                    assert_eq!(at_once(face, &cache, 1), Said::Value(OLD), "{face:?} while {leading:?} loads, {}", ending.0);
+                    assert_eq!(cache.stats().stale_served, served as u64 + 1, "{face:?} while {leading:?} loads, {}", ending.0);
+                }
+                assert_eq!(leader.end(Ok(NEW)), Said::Value(NEW), "{leading:?}, {}", ending.0);
+                assert_eq!(cache.get(&1), Some(NEW), "{leading:?}, {}", ending.0);
+                let stats = cache.stats();
+                let counts = (stats.loads - loads, stats.waits, stats.flights, stats.stale_served);
+                assert_eq!(counts, (1, 0, 0, GETS.len() as u64), "{leading:?}, {}", ending.0);
+            }
+        }
+    });
+}
+
+/// None of the calls that load nothing sees an entry of key 1.
+#[track_caller]
+fn plain_reads_see_nothing(cache: &Numbers, when: &str) {
+    assert_eq!(cache.get(&1), None, "{when}");
+    assert_eq!(cache.with(&1, |value| *value), None, "{when}");
+    assert!(cache.get_ref(&1).is_none(), "{when}");
+    assert_eq!(cache.get_entry(&1), None, "{when}");
+    assert_eq!(cache.peek(&1), None, "{when}");
+    assert!(!cache.contains_key(&1), "{when}");
+    assert_eq!(cache.iter().count(), 0, "{when}");
+    assert!(matches!(cache.entry(1).and_compute_with(|entry| keep(entry.is_none())), Computed::Kept(None)), "{when}");
+}
+
+fn keep(absent: bool) -> Op<u64> {
+    assert!(absent, "shown what has expired");
+    Op::Keep
+}
+
+#[test]
+fn plain_reads_never_see_a_stale_value() {
+    watched(|| {
+        for ending in ENDINGS {
+            let (cache, _) = expired(ending);
+            plain_reads_see_nothing(&cache, "before a reload");
+            let leader = Leader::start(Face::TryGetWithAsync, &cache, 1);
+            plain_reads_see_nothing(&cache, "during a reload");
+            assert_eq!(at_once(Face::TryGetWith, &cache, 1), Said::Value(OLD));
+            plain_reads_see_nothing(&cache, "after a stale value was served");
+            assert_eq!(leader.end(Err(Broken(1))), Said::Failed(1));
+            plain_reads_see_nothing(&cache, "after a failed reload");
+        }
+    });
+}
+
+#[test]
+fn a_stale_value_is_served_until_its_time_is_up_and_not_a_nanosecond_longer() {
+    watched(|| {
+        for ending in ENDINGS {
+            let (cache, hand) = expired(ending);
+            let leader = Leader::start(Face::TryGetWithAsync, &cache, 1);
+            // That it is served gives it no new life.
+            for _ in 0..9 {
+                hand.advance(GRACE / 10);
+                assert_eq!(at_once(Face::GetWith, &cache, 1), Said::Value(OLD), "{}", ending.0);
+            }
+            hand.advance(GRACE / 10 - NANO);
+            all_at_once(&cache, 1, Said::Value(OLD), ending.0);
+            hand.advance(NANO);
+            let crowd = Crowd::gather(&cache, 1, &GETS, Ok(99));
+            assert_eq!(leader.end(Ok(NEW)), Said::Value(NEW), "{}", ending.0);
+            crowd.all_get(Said::Value(NEW));
+            assert_eq!(cache.stats().flights, 0);
+        }
+    });
+}
+
+#[test]
+fn no_time_serves_nothing_and_all_time_serves_for_ever() {
+    watched(|| {
+        let (cache, hand) = built(ENDINGS[0], |builder| builder.serve_stale(Duration::ZERO));
+        hand.advance(TTL);
+        let leader = Leader::start(Face::TryGetWithAsync, &cache, 1);
+        let crowd = Crowd::gather(&cache, 1, &GETS, Ok(99));
+        assert_eq!(leader.end(Ok(NEW)), Said::Value(NEW));
+        crowd.all_get(Said::Value(NEW));
+        let (cache, hand) = built(ENDINGS[0], |builder| builder.serve_stale(Duration::MAX));
+        hand.advance(seconds(1_000_000_000));
+        plain_reads_see_nothing(&cache, "long after");
+        let leader = Leader::start(Face::TryGetWithAsync, &cache, 1);
+        assert_eq!(at_once(Face::GetWith, &cache, 1), Said::Value(OLD));
+        leader.cancel();
+    });
+}
+
+#[test]
+fn a_reload_that_comes_to_nothing_leaves_the_stale_value_and_the_next_caller_reloads() {
+    watched(|| {
+        for after in [Face::TryGetWith, Face::GetWithAsync, Face::GetOrLease] {
+            let (cache, hand) = built(ENDINGS[0], |builder| builder.load_timeout(GRACE / 10));
+            hand.advance(TTL);
+            let still_stale = |name| {
+                assert_eq!(cache.stats().flights, 0, "{name}");
+                let leader = Leader::start(after, &cache, 1);
+                assert_eq!(at_once(Face::Load, &cache, 1), Said::Value(OLD), "{name}");
+                leader
+            };
+            let leader = Leader::start(Face::TryGetWith, &cache, 1);
+            assert_eq!(leader.end(Err(Broken(7))), Said::Failed(7), "its own caller is told");
+            let leader = still_stale("a failure");
+            if after.is_async() {
+                leader.cancel()
+            } else {
+                leader.panic()
+            }
+            let leader = still_stale("a panic, or a cancelled task");
+            // Overdue: the next caller takes over, and what comes late is not stored.
+            hand.advance(GRACE / 10);
+            let next = Leader::start(Face::TryGetWithAsync, &cache, 1);
+            assert_eq!(at_once(Face::GetWith, &cache, 1), Said::Value(OLD), "while the second reloads");
+            leader.end(Ok(12));
+            plain_reads_see_nothing(&cache, "a late result is not stored");
+            assert_eq!(at_once(Face::GetWith, &cache, 1), Said::Value(OLD), "while the second still reloads");
+            assert_eq!(next.end(Ok(NEW)), Said::Value(NEW));
+            assert_eq!((cache.get(&1), cache.stats().flights), (Some(NEW), 0));
+        }
+    });
+}
+
+/// How a load that was overtaken ends.
+const LATE_ENDS: [&str; 3] = ["fills", "fails", "is cancelled"];
+
+fn end_late(leader: Leader, how: &str) -> Option<Said> {
+    match how {
+        "fills" => Some(leader.end(Ok(NEW))),
+        "fails" => Some(leader.end(Err(Broken(7)))),
+        _ => {
+            leader.cancel();
+            None
+        }
+    }
+}
+
+/// Nobody gets the old value: either the written one is there, or all wait for a new load.
+fn is_wrong_now(cache: &Numbers, by: &Overtaking, late: Option<(Leader, &str)>, context: &str) {
+    if let Some(written) = by.leaves {
+        all_at_once(cache, 1, Said::Value(written), context);
+        if let Some((leader, how)) = late {
+            let answer = end_late(leader, how);
+            assert!(answer != Some(Said::Value(OLD)), "{context}: the overtaken reload answers {answer:?}");
+            all_at_once(cache, 1, Said::Value(written), context);
+        }
+        return assert_eq!(cache.get(&1), Some(written), "{context}");
+    }
+    let leader = Leader::start(Face::TryGetWithAsync, cache, 1);
+    let mut crowd = Crowd::gather(cache, 1, &GETS, Ok(99));
+    if let Some((late, how)) = late {
+        let answer = end_late(late, how);
+        assert!(answer != Some(Said::Value(OLD)), "{context}: the overtaken reload answers {answer:?}");
+        crowd.still_waits();
+        let mut others = Crowd::gather(cache, 1, &GETS, Ok(99));
+        others.still_waits();
+        assert_eq!(leader.end(Ok(30)), Said::Value(30), "{context}");
+        others.all_get(Said::Value(30));
+    } else {
+        assert_eq!(leader.end(Ok(30)), Said::Value(30), "{context}");
+    }
+    crowd.all_get(Said::Value(30));
+    assert_eq!((cache.get(&1), cache.stats().flights), (Some(30), 0), "{context}");
+}
+
+#[test]
+fn what_was_invalidated_or_replaced_is_never_served() {
+    watched(|| {
+        for fail_safe in [false, true] {
+            for by in &OVERTAKINGS {
+                let fresh = || built(ENDINGS[0], |builder| if fail_safe { builder.fail_safe() } else { builder });
+                let (cache, hand) = fresh();
+                (by.act)(&cache, 1);
+                if by.leaves.is_none() {
+                    hand.advance(TTL);
+                    is_wrong_now(&cache, by, None, &format!("{}, alive", by.name));
+                }
+                let (cache, hand) = fresh();
+                hand.advance(TTL);
+                (by.act)(&cache, 1);
+                is_wrong_now(&cache, by, None, &format!("{}, expired", by.name));
+            }
+        }
+    });
+}
+
+#[test]
+fn what_was_invalidated_or_replaced_during_the_reload_is_never_served() {
+    watched(|| {
+        for (fail_safe, how) in [false, true].into_iter().flat_map(|safe| LATE_ENDS.map(|how| (safe, how))) {
+            for by in &OVERTAKINGS {
+                let (cache, hand) = built(ENDINGS[0], |builder| if fail_safe { builder.fail_safe() } else { builder });
+                hand.advance(TTL);
+                let late = Leader::start(Face::LoadAsync, &cache, 1);
+                assert_eq!(at_once(Face::GetWith, &cache, 1), Said::Value(OLD));
+                (by.act)(&cache, 1);
+                let context = format!("{} during a reload that {how}, fail_safe {fail_safe}", by.name);
+                is_wrong_now(&cache, by, Some((late, how)), &context);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_failing_load_after_an_invalidation_has_no_old_value_to_fall_back_on() {
+    watched(|| {
+        for by in OVERTAKINGS.iter().filter(|by| by.leaves.is_none()) {
+            for face in those(&GETS, Face::may_fail) {
+                let (cache, hand) = built(ENDINGS[0], Builder::fail_safe);
+                hand.advance(TTL);
+                let overtaken = Leader::start(face, &cache, 1);
+                (by.act)(&cache, 1);
+                assert_eq!(overtaken.end(Err(Broken(7))), Said::Failed(7), "{face:?} overtaken by {}", by.name);
+                let later = Leader::start(face, &cache, 1);
+                assert_eq!(later.end(Err(Broken(8))), Said::Failed(8), "{face:?} after {}", by.name);
+                assert_eq!(cache.stats().stale_served, 0);
+            }
+        }
+    });
+}
+
+#[test]
+fn fail_safe_answers_a_failure_with_the_stale_value_while_it_may_be_served() {
+    watched(|| {
+        for ending in ENDINGS {
+            for face in those(&GETS, Face::may_fail) {
+                let (cache, hand) = built(ending, Builder::fail_safe);
+                hand.advance(TTL);
+                let failures = cache.stats().load_failures;
+                let leader = Leader::start(face, &cache, 1);
+                hand.advance(GRACE - NANO);
+                assert_eq!(leader.end(Err(Broken(1))), Said::Value(OLD), "{face:?}, {}", ending.0);
+                let stats = cache.stats();
+                let counts = (stats.load_failures - failures, stats.stale_served, stats.flights);
+                assert_eq!(counts, (1, 1, 0), "{face:?}, {}", ending.0);
+                plain_reads_see_nothing(&cache, "it is served, not stored anew");
+                // What was fit to serve when the load began is not when it ends.
+                let leader = Leader::start(face, &cache, 1);
+                hand.advance(NANO);
+                assert_eq!(leader.end(Err(Broken(2))), Said::Failed(2), "{face:?}, {}", ending.0);
+            }
+        }
+        // Where there never was a value there is nothing to fall back on.
+        let (cache, _) = built(ENDINGS[0], Builder::fail_safe);
+        assert_eq!(Leader::start(Face::TryGetWith, &cache, 2).end(Err(Broken(3))), Said::Failed(3));
+        // A panic is no failure: it reaches its caller.
+        let (cache, hand) = built(ENDINGS[0], Builder::fail_safe);
+        hand.advance(TTL);
+        Leader::start(Face::TryGetWith, &cache, 1).panic();
+        assert_eq!(Leader::start(Face::TryGetWith, &cache, 1).end(Err(Broken(4))), Said::Value(OLD));
+    });
+}
+
+#[test]
+fn a_write_that_expects_nothing_succeeds_on_a_stale_entry_and_versions_go_on() {
+    watched(|| {
+        for ending in ENDINGS {
+            let writes: [(&str, Write); 4] = [
+                ("compare_and_swap", |cache| _ = cache.compare_and_swap(1, Expected::Absent, 20).unwrap()),
+                ("insert_if_absent", |cache| _ = cache.insert_if_absent(1, 20).unwrap()),
+                ("insert", |cache| _ = cache.insert(1, 20)),
+                ("reload", |cache| assert_eq!(Leader::start(Face::TryGetWith, cache, 1).end(Ok(20)), Said::Value(20))),
+            ];
+            for (name, write) in writes {
+                let (cache, hand) = built(ending, |builder| builder);
+                let stale = cache.get_entry(&1).unwrap().version;
+                // The read may have put off the end.
+                hand.advance(TTL);
+                let leader = Leader::start(Face::TryGetWithAsync, &cache, 1);
+                assert_eq!(at_once(Face::GetWith, &cache, 1), Said::Value(OLD));
+                leader.cancel();
+                let conflict = cache.compare_and_swap(1, stale, 15).unwrap_err();
+                assert!(conflict.current.is_none(), "{name}, {}: an expired state is no state", ending.0);
+                write(&cache);
+                let fresh = cache.get_entry(&1).unwrap();
+                assert_eq!(fresh.value, 20);
+                assert!(fresh.version > stale, "{name}, {}: {} after {stale}", ending.0, fresh.version);
+            }
+        }
+    });
+}
+
+type Told = Arc<Mutex<Vec<(u64, u64, Cause)>>>;
+
+/// A small cache whose listener writes down what it hears: (key, value, cause).
+fn telling(capacity: u64) -> (Numbers, MockClock, Told) {
+    let ((clock, hand), told) = (Clock::mock(), Told::default());
+    let hears = Arc::clone(&told);
+    let builder = Cache::builder().max_capacity(capacity).stripes(2).clock(clock).time_to_live(TTL).serve_stale(GRACE);
+    let builder = builder.weigher(|_, value: &u64| *value).removal_listener(move |removed: Removed<u64, u64>| {
+        hears.lock().unwrap().push((*removed.key(), *removed.value(), removed.cause()));
+    });
+    (builder.build().unwrap(), hand, told)
+}
+
+#[test]
+fn stale_values_stay_while_they_may_be_served_and_ordinary_traffic_drops_them_after() {
+    watched(|| {
+        let (cache, hand, told) = telling(1_000_000);
+        (0..200).for_each(|key| _ = cache.insert(key, OLD));
+        hand.advance(TTL);
+        let traffic = || (1_000..1_400).for_each(|key| _ = (cache.insert(key, 1), cache.get(&key), cache.invalidate(&key)));
+        traffic();
+        hand.advance(GRACE - NANO);
+        traffic();
+        let late: Vec<_> = told.lock().unwrap().iter().copied().filter(|&(key, ..)| key < 200).collect();
+        assert_eq!(late, [], "told of values that may still be served");
+        for key in 0..200 {
+            let leader = Leader::start(Face::TryGetWithAsync, &cache, key);
+            assert_eq!(at_once(Face::GetWithAsync, &cache, key), Said::Value(OLD), "key {key}");
+            leader.cancel();
+        }
+        hand.advance(NANO);
+        traffic();
+        let mut heard: Vec<_> = told.lock().unwrap().iter().copied().filter(|&(key, ..)| key < 200).collect();
+        heard.sort_unstable_by_key(|&(key, ..)| key);
+        assert_eq!(heard, (0..200).map(|key| (key, OLD, Cause::Expired)).collect::<Vec<_>>());
+        assert_eq!((cache.len(), cache.weight(), cache.stats().expired), (0, 0, 200));
+    });
+}
+
+#[test]
+fn a_stale_value_that_is_reloaded_or_killed_is_told_of_once() {
+    watched(|| {
+        let ends: [(&str, Write); 5] = [
+            ("a reload", |cache| assert_eq!(Leader::start(Face::TryGetWith, cache, 1).end(Ok(NEW)), Said::Value(NEW))),
+            ("insert", |cache| _ = cache.insert(1, NEW)),
+            ("invalidate", |cache| _ = cache.invalidate(&1)),
+            ("clear", Cache::clear),
+            ("set_capacity", |cache| cache.set_capacity(0)),
+        ];
+        for (name, end) in ends {
+            let (cache, hand, told) = telling(1_000);
+            cache.insert(1, OLD);
+            hand.advance(TTL);
+            let leader = Leader::start(Face::TryGetWithAsync, &cache, 1);
+            assert_eq!(at_once(Face::GetWith, &cache, 1), Said::Value(OLD));
+            leader.cancel();
+            end(&cache);
+            cache.set_capacity(1_000);
+            hand.advance(GRACE);
+            (1_000..1_400).for_each(|key| _ = (cache.insert(key, 1), cache.invalidate(&key)));
+            let heard = told.lock().unwrap().iter().filter(|&&(key, value, _)| (key, value) == (1, OLD)).count();
+            assert_eq!(heard, 1, "notices after {name}");
+        }
+    });
+}
+
+#[test]
+fn stale_entries_weigh_and_make_room() {
+    watched(|| {
+        let (cache, hand, told) = telling(500);
+        (0..50).for_each(|key| _ = cache.insert(key, OLD));
+        assert_eq!(cache.weight(), 500);
+        hand.advance(TTL);
+        for key in 100..400 {
+            cache.insert(key, 1 + key % 20);
+            assert!(cache.weight() <= 500, "weight {} after key {key}", cache.weight());
+            let loading = Leader::start(Face::LoadAsync, &cache, key % 50);
+            loading.end(Ok(1 + key % 30));
+            assert!(cache.weight() <= 500, "weight {} after a load", cache.weight());
+        }
+        cache.set_capacity(100);
+        assert!(cache.weight() <= 100);
+        hand.advance(TTL + GRACE);
+        (1_000..1_400).for_each(|key| _ = (cache.insert(key, 1), cache.invalidate(&key)));
+        assert_eq!((cache.len(), cache.weight()), (0, 0));
+        let old = told.lock().unwrap().iter().filter(|&&(key, value, _)| key < 50 && value == OLD).count();
+        // A reload may bring that value again.
+        let again = (100..400).filter(|key| 1 + key % 30 == OLD).count();
+        assert!((50..=50 + again).contains(&old), "{old} notices of 50 values");
+        let stats = cache.stats();
+        let left = stats.replaced + stats.invalidated + stats.evicted + stats.expired + stats.cleared;
+        assert_eq!((stats.inserts, told.lock().unwrap().len() as u64), (left, left), "each value is told of once");
+    });
+}
