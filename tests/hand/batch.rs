@@ -133,6 +133,15 @@ impl Batch {
         }
     }
 
+    /// Goes on until it waits for the load of another: more have done so then than `before`.
+    #[track_caller]
+    pub fn waits(&mut self, cache: &Numbers, before: u64) {
+        self.still_runs();
+        while cache.stats().waits == before {
+            thread::yield_now();
+        }
+    }
+
     /// One more step of a task that has no answer yet; a thread needs none.
     #[track_caller]
     pub fn still_runs(&mut self) {
