@@ -60,6 +60,8 @@ pub struct Builder<K, V, S = ahash::RandomState> {
     expiry: Option<Box<dyn Expiry<K, V>>>,
     listener: Option<Listener<K, V>>,
     clock: Clock,
+    load_timeout: Option<Duration>,
+    negative_ttl: Option<Duration>,
     stripes: Option<usize>,
     ordering: Ordering,
     equal: EqualSource,
@@ -82,6 +84,8 @@ impl<K, V> Builder<K, V> {
             expiry: None,
             listener: None,
             clock: Clock::default(),
+            load_timeout: None,
+            negative_ttl: None,
             stripes: None,
             ordering: Ordering::default(),
             equal: EqualSource::default(),
@@ -155,7 +159,18 @@ impl<K, V, S> Builder<K, V, S> {
     /// How keys are hashed. A hasher that spreads badly costs speed, never correctness. Default: `ahash`, seeded at random.
     pub fn hasher<T: BuildHasher>(self, hasher: T) -> Builder<K, V, T> {
         let Builder { name, capacity, weigher, versioned_by, time_to_live, time_to_idle, expiry, listener, clock, .. } = self;
-        let Builder { stripes, ordering, equal, when_forgotten, tombstones, tombstone_ttl, _pair, .. } = self;
+        let Builder {
+            load_timeout,
+            negative_ttl,
+            stripes,
+            ordering,
+            equal,
+            when_forgotten,
+            tombstones,
+            tombstone_ttl,
+            _pair,
+            ..
+        } = self;
         Builder {
             name,
             capacity,
@@ -166,6 +181,8 @@ impl<K, V, S> Builder<K, V, S> {
             expiry,
             listener,
             clock,
+            load_timeout,
+            negative_ttl,
             stripes,
             ordering,
             equal,
@@ -223,6 +240,24 @@ impl<K, V, S> Builder<K, V, S> {
         self
     }
 
+    /// How long a load may take. When it takes longer, what it brings is not stored, and a waiter, or the next caller, loads in its stead: so
+    /// a loader that hangs, or a [`Lease`](crate::Lease) that was leaked, does not hold its key for ever. Choose it longer than any load that is well;
+    /// one that always takes longer never fills the cache. Measured by the cache's [clock](Self::clock). Tasks that wait are woken by
+    /// tokio's timers (with the feature `tokio`, inside its runtime), else by those of a small crate that starts one thread when the first of them
+    /// waits. Zero: no load is in time. Default: as long as it takes.
+    pub fn load_timeout(mut self, timeout: Duration) -> Self {
+        self.load_timeout = Some(timeout);
+        self
+    }
+
+    /// For how long a failed load is the answer to those who come later: they get its error, and nobody loads. It keeps a storm of calls
+    /// from a source that is down. A write, removal or invalidation of the key ends it, and calls that cannot fail load all the same.
+    /// Remembered are at most 1,024 errors a stripe. Default: the next call loads again.
+    pub fn negative_ttl(mut self, ttl: Duration) -> Self {
+        self.negative_ttl = Some(ttl);
+        self
+    }
+
     /// Builds the cache. Allocates little: memory comes with the entries.
     ///
     /// # Errors
@@ -254,6 +289,8 @@ impl<K, V, S> Builder<K, V, S> {
             expiry: self.expiry,
             listener: self.listener,
             clock: self.clock,
+            load_timeout: self.load_timeout,
+            negative_ttl: self.negative_ttl,
         };
         let seed = self.hasher.hash_one(stripes);
         Ok(Cache::from_core(Arc::new(Core::new(settings, stripes, &config, seed)), self.hasher))

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::hash::BuildHasher;
 use std::hash::Hash;
+use std::panic::RefUnwindSafe;
+use std::panic::UnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,6 +55,10 @@ impl<K, V, S: Clone> Clone for Cache<K, V, S> {
     }
 }
 
+// A panic of the user's code leaves the cache whole, so it may be used on after one is caught.
+impl<K, V, S: UnwindSafe> UnwindSafe for Cache<K, V, S> {}
+impl<K, V, S: RefUnwindSafe> RefUnwindSafe for Cache<K, V, S> {}
+
 impl<K: Hash + Eq, V> Cache<K, V> {
     /// A cache of at most `max_capacity` entries, with default choices. Zero keeps nothing.
     ///
@@ -85,6 +91,10 @@ impl<K: Hash + Eq, V> Cache<K, V> {
 impl<K, V, S> Cache<K, V, S> {
     pub(crate) fn from_core(core: Arc<Core<K, V>>, hasher: S) -> Self {
         Cache { core, hasher }
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core<K, V>> {
+        &self.core
     }
 
     /// The name that the builder gave, if any.
@@ -190,7 +200,7 @@ impl<K, V, S> Cache<K, V, S> {
 
 impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     #[inline(always)]
-    fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
+    pub(crate) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
         self.hasher.hash_one(key)
     }
 

@@ -31,6 +31,11 @@ impl<K, V> EntryRef<K, V> {
         EntryRef { pinned }
     }
 
+    /// Another hold on the entry.
+    pub(crate) fn pinned(&self) -> Pinned<K, V> {
+        self.pinned.clone()
+    }
+
     /// The entry's key.
     #[must_use]
     pub fn key(&self) -> &K {

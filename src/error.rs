@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 
 use crate::entry::EntryRef;
+use crate::failure::Failure;
 use crate::rule::version::Version;
 
 /// A choice in the [`Builder`](crate::Builder) that no cache can be built with.
@@ -68,6 +69,110 @@ pub struct TooHeavy<K, V> {
     /// What the cache may weigh.
     pub capacity: u64,
 }
+
+/// A load that brought no value.
+///
+/// ```
+/// use brindle::LoadError;
+/// let cache: brindle::Cache<u32, u32> = brindle::Cache::new(100);
+/// let error = cache.try_get_with(&1, || Err("no such row")).unwrap_err();
+/// assert_eq!(error, LoadError::Failed("no such row"));
+/// assert_eq!(cache.try_get_with(&1, || Ok::<_, String>(1)), Ok(1));
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum LoadError<E> {
+    /// The loader failed: the caller's own, or the one that it waited for, whose error is then cloned for all who did.
+    Failed(E),
+    /// The loader that the call waited for failed with an error of another type.
+    Elsewhere(Failure),
+    /// The call is part of the load that it would wait for: a loader asked for its own key, directly or through the loaders of other
+    /// keys.
+    Reentrant,
+}
+
+impl<E: PartialEq> PartialEq for LoadError<E> {
+    /// Errors of other types are never equal.
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (LoadError::Failed(one), LoadError::Failed(two)) => one == two,
+            (LoadError::Reentrant, LoadError::Reentrant) => true,
+            _ => false,
+        }
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for LoadError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LoadError::Failed(error) => error.fmt(f),
+            LoadError::Elsewhere(failure) => failure.fmt(f),
+            LoadError::Reentrant => {
+                f.write_str("a loader waits for its own result: let it not ask the cache for the key that it loads")
+            }
+        }
+    }
+}
+
+impl<E: Error + 'static> Error for LoadError<E> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            // Its text is the error's own, so what comes next is the error's source.
+            LoadError::Failed(error) => error.source(),
+            LoadError::Elsewhere(_) | LoadError::Reentrant => None,
+        }
+    }
+}
+
+/// A value that a [`Lease`](crate::Lease) could not store.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unfilled<V> {
+    /// The value, given back.
+    pub value: V,
+    /// Why.
+    pub why: WhyUnfilled,
+}
+
+/// Why a [`Lease`](crate::Lease) could not store a value.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum WhyUnfilled {
+    /// The key was written, removed or invalidated since the lease was given.
+    Fenced,
+    /// The lease was older than the [`load_timeout`](crate::Builder::load_timeout).
+    TimedOut,
+    /// The value's source version is older than what is known of the key, which is this version.
+    Older(Version),
+}
+
+impl fmt::Display for WhyUnfilled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WhyUnfilled::Fenced => {
+                f.write_str("the key was written or invalidated since the lease was given: read the cache again")
+            }
+            WhyUnfilled::TimedOut => f.write_str("the load took longer than `load_timeout`: raise it, or load faster"),
+            WhyUnfilled::Older(version) => {
+                write!(f, "a newer state of the key is known (version {version}): read the source again")
+            }
+        }
+    }
+}
+
+impl<V> fmt::Display for Unfilled<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.why.fmt(f)
+    }
+}
+
+impl<V> fmt::Debug for Unfilled<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unfilled").field("why", &self.why).finish_non_exhaustive()
+    }
+}
+
+impl<V> Error for Unfilled<V> {}
 
 impl<K, V> fmt::Display for Superseded<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

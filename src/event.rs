@@ -33,6 +33,8 @@ pub(crate) struct Terms {
     pub(crate) timed: bool,
     pub(crate) claim: Claim,
     pub(crate) condition: Condition,
+    /// A load brought it, whose lease protects it from what came in between: only older sources refuse it.
+    pub(crate) leased: bool,
     /// The state that `due` was worked out for, where that matters: another state refuses the write.
     pub(crate) assumed: Option<Option<Version>>,
     /// Refuse the write if the value weighs more than the cache may, instead of taking it in and out.
@@ -56,6 +58,7 @@ pub(crate) struct Counts {
     pub(crate) expired: u64,
     pub(crate) cleared: u64,
     pub(crate) refused_stale: u64,
+    pub(crate) loads_older: u64,
 }
 
 impl Counts {

@@ -13,16 +13,21 @@ const FLOORS: &[(&str, u32)] = &[
     ("rule", 10),
     ("expiry", 10),
     ("unwind", 10),
+    ("failure", 10),
+    ("loaded", 10),
     ("event", 11),
     ("config", 11),
+    ("lineage", 11),
     ("time", 20),
     ("policy", 20),
+    ("flight", 21),
     ("table", 30),
     ("entry", 35),
     ("error", 36),
     ("core", 40),
     ("builder", 50),
     ("cache", 50),
+    ("face", 60),
 ];
 
 /// Rooms of one floor that know each other.

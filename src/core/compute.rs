@@ -60,7 +60,13 @@ impl<K: Eq, V> Core<K, V> {
                     }
                 },
                 (Op::Remove, Some(current)) => current,
-                (Op::Keep | Op::Remove, current) => {
+                (Op::Remove, None) => {
+                    // What a load is about to bring is to be removed too.
+                    self.fence(hash, &key);
+                    drop(key);
+                    return Computed::Kept(None);
+                }
+                (Op::Keep, current) => {
                     // Before the answer is made: were the key's `Drop` to panic after that, the guard in it would leak.
                     drop(key);
                     return Computed::Kept(current);

@@ -9,6 +9,7 @@ use crate::entry::Removed;
 use crate::policy::Steering;
 use crate::sync::Ordering;
 use crate::table::Effects;
+use crate::table::Fenced;
 use crate::table::ordinal;
 use crate::unwind::discard;
 use crate::unwind::resume;
@@ -25,6 +26,14 @@ impl<K, V> Core<K, V> {
         if effects.reclaim {
             resume(self.table.reclaim(number));
         }
+    }
+
+    /// As `after`, but first those are freed who wait for flights that were fenced.
+    #[cold]
+    pub(super) fn after_fences(&self, number: usize, fenced: Vec<Fenced<K, V>>, effects: Effects) {
+        let let_go = self.let_go(number, fenced);
+        self.after(number, effects);
+        resume(let_go);
     }
 
     /// Tells the listener what left stripe `number`. What it panics with is counted and goes no further: the notices after it, and the

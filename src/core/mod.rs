@@ -1,14 +1,19 @@
-//! Every operation of the cache that never waits: make ready outside the lock (this is where user code runs), lock, one transition,
-//! unlock, effects. `read` takes no lock at all; `room` keeps the weight below the capacity; `effects` is what happens after.
+//! Every operation of the cache as steps that never wait: make ready outside the lock (this is where user code runs), lock, one
+//! transition, unlock, effects. `read` takes no lock at all; `room` keeps the weight below the capacity; `effects` is what happens after;
+//! `load` gives whoever needs a value a `lease` to bring it, or a `seat` among those who wait for it.
 
 mod compute;
 mod effects;
 mod iter;
+mod lease;
+mod load;
 mod read;
 mod remove;
 mod room;
+mod seat;
 mod stats;
 mod step;
+mod tally;
 mod write;
 
 use std::sync::Arc;
@@ -31,7 +36,13 @@ use crate::time::Clock;
 pub use self::compute::Computed;
 pub use self::compute::Op;
 pub use self::iter::Iter;
+pub use self::lease::Lease;
+pub(crate) use self::load::Step;
+pub(crate) use self::load::Wish;
+pub(crate) use self::seat::Came;
+pub(crate) use self::seat::Seat;
 pub use self::stats::Stats;
+use self::tally::Tally;
 pub(crate) use self::write::Failure;
 pub(crate) use self::write::How;
 pub(crate) use self::write::Why;
@@ -51,6 +62,8 @@ pub(crate) struct Settings<K, V> {
     pub(crate) expiry: Option<Box<dyn Expiry<K, V>>>,
     pub(crate) listener: Option<Listener<K, V>>,
     pub(crate) clock: Clock,
+    pub(crate) load_timeout: Option<Duration>,
+    pub(crate) negative_ttl: Option<Duration>,
 }
 
 /// The one core under every face. Shared by all handles of a cache.
@@ -64,6 +77,7 @@ pub(crate) struct Core<K, V> {
     line: Contended,
     steering: Mutex<Steering>,
     listener_panics: AtomicU64,
+    tally: Tally,
 }
 
 /// What writers change, on a cache line that hits do not read.
@@ -92,6 +106,7 @@ impl<K, V> Core<K, V> {
             },
             steering: Mutex::new(steering),
             listener_panics: AtomicU64::new(0),
+            tally: Tally::default(),
             settings,
         }
     }

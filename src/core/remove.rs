@@ -10,18 +10,27 @@ use crate::rule::version::Version;
 use super::Core;
 
 impl<K, V> Core<K, V> {
-    /// Removes the entry of `key`, and tells whether there was one.
+    /// Removes the entry of `key`, fences its flight, and tells whether there was an entry.
     pub(crate) fn invalidate<Q>(&self, hash: u64, key: &Q) -> bool
     where
         Q: Equivalent<K> + ?Sized,
     {
         self.transition(hash, |locked, now| {
+            locked.fence(hash, key);
             let resident = locked.find(hash, key, now);
             resident.map(|resident| locked.take_out(resident, Cause::Invalidated, now)).is_some()
         })
     }
 
-    /// Removes the entry of `key` and clones its value. The value lives until it is cloned, held as by a reader.
+    /// No load of `key` that is under way may be stored.
+    pub(super) fn fence<Q>(&self, hash: u64, key: &Q)
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        self.transition(hash, |locked, _| locked.fence(hash, key));
+    }
+
+    /// Removes the entry of `key`, fences its flight, and clones its value. The value lives until it is cloned, held as by a reader.
     pub(crate) fn remove<Q>(&self, hash: u64, key: &Q) -> Option<V>
     where
         Q: Equivalent<K> + ?Sized,
@@ -29,6 +38,7 @@ impl<K, V> Core<K, V> {
     {
         let reading = self.table.readers.enter();
         let pair = self.transition(hash, |locked, now| {
+            locked.fence(hash, key);
             let resident = locked.find(hash, key, now)?;
             let pair = locked.hold(resident, &reading);
             locked.take_out(resident, Cause::Invalidated, now);
@@ -37,13 +47,16 @@ impl<K, V> Core<K, V> {
         Some(pair.1.clone())
     }
 
-    /// Removes the entry of `key` if it still has this version.
+    /// Removes the entry of `key` if it still has this version, and fences its flight.
     pub(super) fn remove_version<Q>(&self, hash: u64, key: &Q, version: Version) -> bool
     where
         Q: Equivalent<K> + ?Sized,
     {
         self.transition(hash, |locked, now| {
             let resident = locked.find(hash, key, now).filter(|resident| resident.version == version);
+            if resident.is_some() {
+                locked.fence(hash, key);
+            }
             resident.map(|resident| locked.take_out(resident, Cause::Invalidated, now)).is_some()
         })
     }
@@ -67,11 +80,13 @@ impl<K, V> Core<K, V> {
 
 impl<K: Eq, V> Core<K, V> {
     /// Removes the entry of `key` if `wanted` says so of it. The closure runs outside the lock, again if the entry changes meanwhile.
+    /// What a load is about to bring it cannot be asked of, so that is fenced whatever it says.
     pub(crate) fn remove_if<Q>(self: &Arc<Self>, hash: u64, key: &Q, mut wanted: impl FnMut(&K, &V) -> bool) -> Option<V>
     where
         Q: Equivalent<K> + ?Sized,
         V: Clone,
     {
+        self.fence(hash, key);
         loop {
             let guard = self.glance(hash, key).map(|found| self.guard(hash, &found))?;
             if !wanted(guard.key(), guard.value()) {
@@ -83,8 +98,11 @@ impl<K: Eq, V> Core<K, V> {
         }
     }
 
-    /// Removes every entry of which `keep` says no.
+    /// Removes every entry of which `keep` says no, and fences every flight, of whose values it cannot be asked.
     pub(crate) fn retain(self: &Arc<Self>, hash: impl Fn(&K) -> u64, mut keep: impl FnMut(&K, &V) -> bool) {
+        for number in 0..self.table.stripes().len() {
+            self.transition_in(number, |locked, _| locked.fence_all());
+        }
         for mut guard in super::Iter::new(Arc::clone(self)) {
             let hash = hash(guard.key());
             // A value that comes while its predecessor is judged is judged as well.

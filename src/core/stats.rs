@@ -1,9 +1,11 @@
 //! What a cache has counted.
 
 use crate::event::Counts;
+use crate::sync::AtomicU64;
 use crate::sync::Ordering;
 
 use super::Core;
+use super::tally::Tally;
 
 /// Counts since the cache was built, from [`Cache::stats`](crate::Cache::stats). Taken stripe by stripe: while others write, the
 /// numbers may be of slightly different moments.
@@ -30,6 +32,24 @@ pub struct Stats {
     pub refused_stale: u64,
     /// Panics of the removal listener.
     pub listener_panics: u64,
+    /// Leases given: loaders that were started, or could have been.
+    pub loads: u64,
+    /// Loads that ended with an error.
+    pub load_failures: u64,
+    /// Leases that were overdue and taken over by others.
+    pub load_timeouts: u64,
+    /// Leases that passed to a waiter, or to the next caller when they were overdue.
+    pub takeovers: u64,
+    /// Loads whose value was not stored because the key was written or invalidated meanwhile.
+    pub fenced: u64,
+    /// Loads whose value was not stored because something newer is known of the key.
+    pub loads_older: u64,
+    /// Expired values that were served while a load for their key was under way, or after it had failed.
+    pub stale_served: u64,
+    /// Calls that joined the load of another.
+    pub waits: u64,
+    /// Loads under way at present, and failed ones that are remembered for their `negative_ttl`.
+    pub flights: usize,
     /// Tombstones held at present.
     pub tombstones: usize,
     /// Tombstones dropped before their time because their budget was used up.
@@ -54,7 +74,9 @@ impl<K, V> Core<K, V> {
         let (hits, misses) = self.table.readers.counts();
         let listener_panics = self.listener_panics.load(Ordering::Relaxed);
         let mut stats = Stats { hits, misses, listener_panics, len: self.entries(), weight: self.weight(), ..Stats::default() };
+        stats.add_tally(&self.tally);
         for stripe in self.table.stripes() {
+            stats.flights += stripe.flights();
             let locked = stripe.lock();
             let (held, lost) = locked.tombstones();
             stats.tombstones += held;
@@ -87,5 +109,18 @@ impl Stats {
         self.expired += counts.expired;
         self.cleared += counts.cleared;
         self.refused_stale += counts.refused_stale;
+        self.loads_older += counts.loads_older;
+    }
+
+    fn add_tally(&mut self, tally: &Tally) {
+        // Relaxed: counts, each for itself.
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        self.loads = read(&tally.loads);
+        self.load_failures = read(&tally.failures);
+        self.load_timeouts = read(&tally.timeouts);
+        self.takeovers = read(&tally.takeovers);
+        self.fenced = read(&tally.fenced);
+        self.stale_served = read(&tally.stale_served);
+        self.waits = read(&tally.waits);
     }
 }

@@ -53,12 +53,12 @@ pub(crate) enum Why<K, V> {
 }
 
 impl<K: Eq, V> Core<K, V> {
-    /// Writes one pair. In line, so that of each kind of write only what it needs is left.
+    /// The terms of a write. This is where the user's code is asked of the pair, under no lock.
     #[inline(always)]
-    pub(crate) fn write(&self, hash: u64, key: K, value: V, how: How) -> Result<Version, Failure<K, V>> {
-        let weight = self.settings.weigher.as_ref().map_or(1, |weigher| weigher(&key, &value));
+    pub(super) fn terms(&self, hash: u64, key: &K, value: &V, how: How) -> Terms {
+        let weight = self.settings.weigher.as_ref().map_or(1, |weigher| weigher(key, value));
         let claim = match (how.claim, &self.settings.versioned_by) {
-            (Claim::Unversioned, Some(source)) => Claim::At(source(&key, &value)),
+            (Claim::Unversioned, Some(source)) => Claim::At(source(key, value)),
             (claim, _) => claim,
         };
         if how.ttl.is_some() || claim != Claim::Unversioned {
@@ -69,45 +69,64 @@ impl<K: Eq, V> Core<K, V> {
         let after = |ttl: Option<Duration>| ttl.map_or(deadline::NEVER, |ttl| deadline::after(now, ttl));
         let due = after(ttl.or(self.settings.time_to_live));
         let idle = after(self.settings.time_to_idle);
-        let terms = Terms { hash, weight, due, last: due, idle, timed: false, claim, condition, assumed: None, refuse_heavy };
-        if let Some(expiry) = self.settings.expiry.as_deref() {
-            return self.write_expiring(terms, (key, value), ttl.is_none().then_some(expiry));
+        let fixed = Terms {
+            hash,
+            weight,
+            due,
+            last: due,
+            idle,
+            timed: false,
+            claim,
+            condition,
+            leased: false,
+            assumed: None,
+            refuse_heavy,
+        };
+        match self.settings.expiry.as_deref() {
+            None => fixed,
+            Some(_) if ttl.is_some() => Terms { timed: true, ..fixed },
+            Some(expiry) => self.expiring(fixed, key, value, expiry),
         }
-        self.put(&terms, (key, value)).map_err(|(refusal, pair)| self.failure(&terms, refusal, pair))
     }
 
     /// Where `Expiry` decides how long the pair may stay, that depends on what is there, which is then part of the write's terms.
     #[inline(never)]
-    fn write_expiring(
-        &self,
-        terms: Terms,
-        mut pair: (K, V),
-        expiry: Option<&dyn Expiry<K, V>>,
-    ) -> Result<Version, Failure<K, V>> {
+    fn expiring(&self, terms: Terms, key: &K, value: &V, expiry: &dyn Expiry<K, V>) -> Terms {
+        let now = self.settings.clock.now();
+        let current = self.glance(terms.hash, key).map(|found| (found.version(), deadline::remaining(due_of(&found), now)));
+        let ttl = match current {
+            None => expiry.after_create(key, value),
+            Some((_, remaining)) => expiry.after_update(key, value, remaining),
+        };
+        let due = ttl.map_or(deadline::NEVER, |ttl| deadline::after(now, ttl));
+        let assumed = Some(current.map(|(version, _)| version));
+        Terms { due: terms.due.min(due), timed: true, assumed, ..terms }
+    }
+}
+
+impl<K: Eq, V> Core<K, V> {
+    /// Writes one pair. In line, so that of each kind of write only what it needs is left.
+    #[inline(always)]
+    pub(crate) fn write(&self, hash: u64, key: K, value: V, how: How) -> Result<Version, Failure<K, V>> {
+        let terms = self.terms(hash, &key, &value, how);
+        match self.put(&terms, (key, value)) {
+            Ok(version) => Ok(version),
+            Err((Refusal::Changed, pair)) => self.write_again(hash, pair, how),
+            Err((refusal, pair)) => Err(self.failure(&terms, refusal, pair)),
+        }
+    }
+
+    /// The key was not in the state any more for which the terms were worked out.
+    #[cold]
+    fn write_again(&self, hash: u64, mut pair: (K, V), how: How) -> Result<Version, Failure<K, V>> {
         loop {
-            let now = self.settings.clock.now();
-            let mut terms = Terms { timed: true, ..terms };
-            if let Some(expiry) = expiry {
-                let (due, assumed) = self.expire_after(terms.hash, &pair, expiry, now);
-                terms = Terms { due: terms.due.min(due), assumed: Some(assumed), ..terms };
-            }
+            let terms = self.terms(hash, &pair.0, &pair.1, how);
             match self.put(&terms, pair) {
                 Ok(version) => return Ok(version),
                 Err((Refusal::Changed, back)) => pair = back,
                 Err((refusal, pair)) => return Err(self.failure(&terms, refusal, pair)),
             }
         }
-    }
-
-    /// When the pair expires, and the state of the key that was worked out for.
-    fn expire_after(&self, hash: u64, pair: &(K, V), expiry: &dyn Expiry<K, V>, now: u64) -> (u64, Option<Version>) {
-        let (key, value) = pair;
-        let current = self.glance(hash, key).map(|found| (found.version(), deadline::remaining(due_of(&found), now)));
-        let ttl = match current {
-            None => expiry.after_create(key, value),
-            Some((_, remaining)) => expiry.after_update(key, value, remaining),
-        };
-        (ttl.map_or(deadline::NEVER, |ttl| deadline::after(now, ttl)), current.map(|(version, _)| version))
     }
 
     /// One try. A refused pair comes back.

@@ -3,7 +3,9 @@
 
 mod barrier;
 mod thread;
+mod waiter;
 
+pub(crate) use std::sync::OnceLock;
 pub(crate) use std::sync::atomic::AtomicBool;
 pub(crate) use std::sync::atomic::AtomicPtr;
 pub(crate) use std::sync::atomic::AtomicU8;
@@ -22,3 +24,5 @@ pub(crate) use self::barrier::light_asymmetric_barrier;
 pub(crate) use self::barrier::light_barrier;
 pub(crate) use self::thread::Place;
 pub(crate) use self::thread::Recent;
+pub(crate) use self::waiter::Waiter;
+pub(crate) use self::waiter::park;

@@ -23,6 +23,8 @@ use crate::rule::tombstone::UNKNOWN;
 use crate::rule::tombstone::WhenForgotten;
 use crate::time::deadline::is_due;
 
+use super::index::spread;
+
 /// See the head of this file.
 pub(crate) struct Graves {
     yard: Yard,
@@ -270,12 +272,6 @@ impl Yard {
             None => self.youngest = older,
         }
     }
-}
-
-/// The hash as the table wants it: the stripe was chosen by some of its bits, which are all alike here, so both ends
-/// are made to depend on all the others (multiplication by the golden ratio, as in Knuth's Fibonacci hashing).
-fn spread(hash: u64) -> u64 {
-    hash.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(32)
 }
 
 #[cfg(test)]

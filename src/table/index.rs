@@ -38,6 +38,12 @@ pub(super) fn home(ordinal: u32, buckets: usize) -> usize {
     ((u64::from(ordinal) * buckets as u64) >> 32) as usize
 }
 
+/// The hash as a hash table of one stripe wants it: the stripe was chosen by some of its bits, which are all alike here, so both ends
+/// are made to depend on all the others (multiplication by the golden ratio, as in Knuth's Fibonacci hashing).
+pub(super) fn spread(hash: u64) -> u64 {
+    hash.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(32)
+}
+
 impl Index {
     pub(super) fn new(buckets: usize) -> Self {
         Index { buckets: (0..buckets.max(1)).map(|_| Bucket::new()).collect() }

@@ -13,6 +13,7 @@ use crate::sync::MutexGuard;
 use crate::sync::Ordering;
 use crate::time::deadline;
 
+use super::flights::Fenced;
 use super::index::Index;
 use super::index::Spot;
 use super::index::ordinal;
@@ -80,6 +81,12 @@ impl<'a, K, V> Locked<'a, K, V> {
         let grew = std::mem::take(&mut self.state.grew);
         let state = &*self.state;
         Effects { reclaim: grew || state.retired.len() >= state.reclaim_at, tell: !state.notices.is_empty() && !state.telling }
+    }
+
+    /// The flights that were fenced since the lock was taken, and what those who wait for them get.
+    #[inline(always)]
+    pub(crate) fn take_fenced(&mut self) -> Vec<Fenced<K, V>> {
+        self.state.flights.take_fenced()
     }
 
     #[inline(always)]
@@ -235,6 +242,9 @@ impl<'a, K, V> Locked<'a, K, V> {
         if !self.state.graves.is_empty() {
             self.state.graves.sweep(now, SWEPT);
         }
+        if !self.state.flights.is_empty() {
+            self.sweep_failed(now);
+        }
         if self.state.wheel.next_due() <= now {
             self.expire_some(now);
         }
@@ -299,8 +309,9 @@ impl<'a, K, V> Locked<'a, K, V> {
         Slots { slab: &self.stripe.slab, weighted: self.state.config.weighted }
     }
 
-    /// Takes every entry out.
+    /// Takes every entry out, and fences every flight.
     pub(crate) fn clear(&mut self, now: u64) {
+        self.fence_all();
         let index = self.index();
         // Emptied at once for readers that come from here on, then told one by one.
         let spots: Vec<Spot> = (0..index.len()).flat_map(|bucket| index.spots(bucket)).collect();
@@ -348,11 +359,12 @@ impl<'a, K, V> Locked<'a, K, V> {
         (self.state.graves.len(), self.state.graves.lost_early())
     }
 
-    /// Ends every state of `key` below a source version; false if one at or above it is there.
+    /// Ends every state of `key` below a source version, and fences its flight; false if one at or above it is there.
     pub(crate) fn invalidate_at<Q>(&mut self, hash: u64, key: &Q, source: u64, now: u64) -> bool
     where
         Q: Equivalent<K> + ?Sized,
     {
+        self.fence(hash, key);
         let current = self.find(hash, key, now);
         if let Err(newer) = admit_invalidation(current.map(|resident| resident.version), source) {
             self.state.counts.refused_stale += u64::from(newer.source() > source);
@@ -372,7 +384,8 @@ impl<'a, K, V> Locked<'a, K, V> {
         let state = &*self.state;
         let table = self.stripe.slab.memory() + self.index().memory() + state.slots.memory();
         let lists = state.retired.capacity() * size_of::<u32>() + state.notices.capacity() * size_of::<(u32, Cause)>();
-        table + lists + state.policy.memory() + state.wheel.memory() + state.graves.memory() + size_of::<Stripe<K, V>>()
+        let side = state.policy.memory() + state.wheel.memory() + state.graves.memory() + state.flights.memory();
+        table + lists + side + size_of::<Stripe<K, V>>()
     }
 }
 

@@ -4,6 +4,7 @@
 //! `unsafe` lives in `node` and `slab` (memory of entries), `reader` (who is using what), `stripe` and `reclaim` (which join the two).
 
 mod bucket;
+mod flights;
 mod graves;
 mod index;
 mod locked;
@@ -16,6 +17,9 @@ mod slab;
 mod stripe;
 mod stripes;
 
+pub(crate) use self::flights::Fenced;
+pub(crate) use self::flights::Flight;
+pub(crate) use self::flights::Landing;
 pub(crate) use self::index::ordinal;
 pub(crate) use self::locked::Locked;
 pub(crate) use self::node::TIMED;

@@ -39,10 +39,12 @@ pub(crate) enum Refusal<K, V> {
 }
 
 /// What a write did.
-pub(crate) struct Put {
+pub(crate) struct Put<'a, K, V> {
     pub(crate) version: Version,
     /// The key had no entry before, so the write stands for a miss.
     pub(crate) fresh: bool,
+    slot: u32,
+    node: &'a Node<K, V>,
 }
 
 /// Leave to write, for as long as the lock is held: what is there now, and what the new node will have of it.
@@ -61,29 +63,60 @@ struct Fresh<'a, K, V> {
     version: Version,
 }
 
+impl<K, V> Locked<'_, K, V> {
+    /// Keeps what was just written for a guard, be it resident or gone again.
+    pub(crate) fn pin_put(&self, put: &Put<'_, K, V>) -> Pin<K, V> {
+        // SAFETY: filled under this lock; retired at most, and nothing retired is dropped before the lock is gone.
+        unsafe { self.stripe.pin(put.slot, put.node) }
+    }
+}
+
 impl<'a, K: Eq, V> Locked<'a, K, V> {
     /// May a pair be written on these terms? Changes nothing, but that an expired entry of the key goes.
     #[inline(always)]
     pub(crate) fn admit(&mut self, terms: &Terms, key: &K, moment: Moment) -> Result<Permit<'a, K, V>, Refusal<K, V>> {
         let current = self.find(terms.hash, key, moment.now);
         let known = self.state.graves.known(terms.hash & HASH_MASK, moment.now);
-        self.check(terms, current, known, moment)?;
+        if let Err(refusal) = self.check(terms, current, known, moment) {
+            self.fence_refused(terms, key, &refusal, current);
+            return Err(refusal);
+        }
         Ok(self.permit(terms, current, known, moment))
     }
 
-    /// Writes. Cannot fail any more.
+    /// Writes, and fences the key's flight. Cannot fail any more.
     #[inline(always)]
-    pub(crate) fn write(&mut self, terms: &Terms, permit: Permit<'a, K, V>, pair: (K, V), now: u64) -> Put {
+    pub(crate) fn write(&mut self, terms: &Terms, permit: Permit<'a, K, V>, pair: (K, V), now: u64) -> Put<'a, K, V> {
+        // First, as the keys' `Eq` is asked: if it panics, nothing has changed.
+        let flight = if self.state.flights.is_empty() { None } else { self.take_flight(terms.hash, &pair.0) };
         self.state.revision += 1;
         self.state.counts.inserts += 1;
         let version = Version::new(permit.source, self.state.revision);
         let fresh = self.fill(terms, &permit, version, pair);
+        let put = Put { version, fresh: permit.current.is_none(), slot: fresh.slot, node: fresh.node };
         match (permit.stillborn, permit.current) {
             (None, Some(old)) => self.replace(old, fresh, terms),
             (None, None) => self.link(fresh, terms),
             (Some(cause), old) => self.stillborn(old, fresh, cause, now),
         }
-        Put { version, fresh: permit.current.is_none() }
+        if let Some(flight) = flight {
+            self.divert(flight, &put);
+        }
+        put
+    }
+
+    /// A write that is refused says something of the key all the same, unless the entry that is there proves it old news, or it was
+    /// bound to a condition.
+    #[cold]
+    fn fence_refused(&mut self, terms: &Terms, key: &K, refusal: &Refusal<K, V>, current: Option<Resident<'a, K, V>>) {
+        let fences = match (refusal, terms.claim) {
+            (Refusal::Superseded(_), Claim::At(source)) => current.is_none_or(|resident| resident.version.source() < source),
+            (Refusal::TooHeavy, _) => true,
+            _ => false,
+        };
+        if fences && !terms.leased {
+            self.fence(terms.hash, key);
+        }
     }
 
     /// Everything that may refuse the write.
@@ -103,7 +136,11 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
             return Err(Refusal::Changed);
         }
         if let Claim::At(source) = terms.claim {
-            self.check_source(source, current, known)?;
+            if terms.leased {
+                self.check_leased(source, version, known)?;
+            } else {
+                self.check_source(source, current, known)?;
+            }
         }
         if terms.refuse_heavy && terms.weight > moment.capacity {
             return Err(Refusal::TooHeavy);
@@ -121,6 +158,15 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
         let Err(newer) = admit_source(judged, known, source, equal) else { return Ok(()) };
         self.state.counts.refused_stale += 1;
         Err(Refusal::Superseded(current.map_or(newer, |resident| resident.version.max(newer))))
+    }
+
+    /// A load began after all that is known of the key, or it would be fenced: floors and what was forgotten do not hold it back,
+    /// and the source that it read is still the newest if it is not older than the newest known.
+    fn check_leased(&mut self, source: u64, current: Option<Version>, known: Known) -> Result<(), Refusal<K, V>> {
+        let known = if matches!(known, Known::Buried(_)) { known } else { Known::Nothing };
+        let Err(newer) = admit_source(current, known, source, EqualSource::Replace) else { return Ok(()) };
+        self.state.counts.loads_older += 1;
+        Err(Refusal::Superseded(newer))
     }
 
     #[inline(always)]

@@ -17,6 +17,7 @@ use crate::time::deadline;
 
 use super::bucket::Bucket;
 use super::bucket::NIL;
+use super::flights::Flights;
 use super::graves::Graves;
 use super::index::Index;
 use super::index::home;
@@ -48,9 +49,10 @@ pub(crate) struct Stripe<K, V> {
 #[repr(align(128))]
 pub(super) struct Writers<K, V> {
     pub(super) state: Mutex<State<K, V>>,
-    /// Entries and their weight, for those who only want to know.
+    /// Entries, their weight, and flights, for those who only want to know.
     pub(super) entries: AtomicUsize,
     pub(super) weight: AtomicU64,
+    pub(super) flights: AtomicUsize,
 }
 
 /// Everything that the lock guards.
@@ -61,6 +63,7 @@ pub(super) struct State<K, V> {
     pub(super) policy: Policy,
     pub(super) wheel: Wheel,
     pub(super) graves: Graves,
+    pub(super) flights: Flights<K, V>,
     pub(super) counts: Counts,
     /// Slots out of the table whose readers may still be at them, and how many of them make a batch worth reclaiming.
     pub(super) retired: Vec<u32>,
@@ -92,6 +95,7 @@ impl<K, V> Stripe<K, V> {
             policy,
             wheel: Wheel::new(),
             graves,
+            flights: Flights::new(),
             counts: Counts::default(),
             retired: Vec::new(),
             batch,
@@ -108,7 +112,12 @@ impl<K, V> Stripe<K, V> {
             buckets: AtomicPtr::new(index.as_ptr().cast_mut()),
             index: AtomicPtr::new(Box::into_raw(index)),
             slab: Slab::new(if expected == 0 { 0 } else { expected + batch }),
-            writers: Writers { state: Mutex::new(state), entries: AtomicUsize::new(0), weight: AtomicU64::new(0) },
+            writers: Writers {
+                state: Mutex::new(state),
+                entries: AtomicUsize::new(0),
+                weight: AtomicU64::new(0),
+                flights: AtomicUsize::new(0),
+            },
         }
     }
 
@@ -120,6 +129,11 @@ impl<K, V> Stripe<K, V> {
     /// Weight of the entries here, without the lock.
     pub(crate) fn weight(&self) -> u64 {
         self.writers.weight.load(Ordering::Relaxed)
+    }
+
+    /// Open flights here, without the lock.
+    pub(crate) fn flights(&self) -> usize {
+        self.writers.flights.load(Ordering::Relaxed)
     }
 
     /// The entry of `key`, expired or not, if it is at the first match of its home bucket, as nearly every hit is. Without a lock; it

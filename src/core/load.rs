@@ -1,0 +1,353 @@
+//! The steps of a load: ask for a value, a seat or the lease; publish; fail; hand over. Each is one transition of the key's stripe, and
+//! none waits. Who waits does so in the faces, on the [`Seat`] that a step gave him.
+
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
+use std::sync::Arc;
+
+use equivalent::Equivalent;
+
+use crate::entry::EntryRef;
+use crate::error::WhyUnfilled;
+use crate::event::Moment;
+use crate::event::Terms;
+use crate::failure::Failure;
+use crate::flight::HandOver;
+use crate::flight::Token;
+use crate::lineage;
+use crate::loaded::Loaded;
+use crate::rule::version::Claim;
+use crate::rule::version::Version;
+use crate::sync::Ordering;
+use crate::table::Fenced;
+use crate::table::Flight;
+use crate::table::Landing;
+use crate::table::Refusal;
+use crate::time::deadline;
+use crate::unwind::Panic;
+use crate::unwind::keep_first;
+use crate::unwind::resume;
+
+use super::Core;
+use super::How;
+use super::Settings;
+use super::lease::Lease;
+use super::seat::Seat;
+
+/// A value stays with its loader until it is admitted.
+const HERE: &str = "a value is given up once";
+
+/// What a call that may load wants.
+#[derive(Clone, Copy)]
+pub(crate) struct Wish {
+    /// A load, even if there is a value.
+    pub(crate) afresh: bool,
+    /// An error will do for an answer.
+    pub(crate) fallible: bool,
+}
+
+/// What it gets.
+pub(crate) enum Step<K, V> {
+    Value(EntryRef<K, V>),
+    /// Somebody else loads.
+    Wait(Seat<K, V>),
+    /// It is the caller's to load.
+    Lead(Lease<K, V>),
+    /// The last load has failed, and it is too early for another.
+    Failed(Failure),
+    /// The caller is part of the load that it would wait for.
+    Reentrant,
+}
+
+/// A value that was loaded and not stored.
+pub(crate) struct Unstored<K, V> {
+    pub(crate) value: V,
+    pub(crate) why: WhyUnfilled,
+    /// The entry that is there, which is newer.
+    pub(crate) instead: Option<EntryRef<K, V>>,
+}
+
+/// What came of one try to store a value.
+enum Try {
+    Stored(Version),
+    Not(WhyUnfilled),
+    /// Others know the flight, and it keeps its key: the entry needs one of its own.
+    NeedsKey,
+    /// The key is not in the state for which the terms were worked out.
+    Changed,
+}
+
+/// Lands a flight when it goes, by a panic too: whatever happens after the value is resident, those who wait get it.
+struct Lander<K, V> {
+    flight: Arc<Flight<K, V>>,
+    token: Token,
+    landing: Option<Landing<K, V>>,
+}
+
+impl<K, V> Drop for Lander<K, V> {
+    fn drop(&mut self) {
+        // Somebody may have freed those who wait already.
+        drop(self.flight.land(self.token, self.landing.take()));
+    }
+}
+
+impl<K, V> Core<K, V> {
+    /// Where nothing depends on the age of a load, nobody asks the clock.
+    pub(super) fn lease_time(&self) -> LeaseTime {
+        let Settings { load_timeout, negative_ttl, clock, .. } = &self.settings;
+        let now = if load_timeout.is_some() || negative_ttl.is_some() { clock.now() } else { 0 };
+        LeaseTime { now, until: load_timeout.map_or(deadline::NEVER, |timeout| deadline::after(now, timeout)) }
+    }
+
+    /// The lease of `token` ends without a result: a waiter takes over, or nothing is left of the flight.
+    pub(super) fn hand_over(&self, hash: u64, flight: Arc<Flight<K, V>>, token: Token) {
+        let mut locked = self.table.stripe_number(self.table.stripe_of(hash)).lock();
+        let fenced = flight.is_fenced();
+        // What was fenced is nobody's to load again: everybody starts anew.
+        let handed = if fenced { HandOver::Late } else { flight.hand_over(token) };
+        let closed = if matches!(handed, HandOver::Nobody) { locked.close(hash, &flight) } else { None };
+        drop(locked);
+        match handed {
+            HandOver::Called(waiter) => {
+                self.tally.takeovers.fetch_add(1, Ordering::Relaxed);
+                waiter.into_iter().for_each(crate::sync::Waiter::wake);
+            }
+            HandOver::Late if fenced => drop(flight.land(token, None)),
+            HandOver::Late | HandOver::Nobody => {}
+        }
+        // The key's `Drop` is the user's, and there may be a panic under way already.
+        resume(catch_unwind(AssertUnwindSafe(|| drop((flight, closed)))));
+    }
+
+    /// A load has failed: those who wait are told; with a backoff those who come soon will be.
+    pub(super) fn fail(&self, hash: u64, flight: Arc<Flight<K, V>>, token: Token, failure: Failure) {
+        self.tally.failures.fetch_add(1, Ordering::Relaxed);
+        let until = self.settings.negative_ttl.map(|ttl| deadline::after(self.settings.clock.now(), ttl));
+        if until.is_some() {
+            self.keep_time();
+        }
+        let mut locked = self.table.stripe_number(self.table.stripe_of(hash)).lock();
+        let counts = flight.is_led_by(token, 0) && locked.is_open(hash, &flight);
+        let closed = match until {
+            Some(until) if counts => {
+                locked.keep_failed(hash, &flight, until);
+                None
+            }
+            None if counts => locked.close(hash, &flight),
+            _ => None,
+        };
+        let fenced = locked.take_fenced();
+        drop(locked);
+        drop(flight.land(token, Some(Landing::Failed { failure, until: until.unwrap_or(0) })));
+        let let_go = self.let_go(self.table.stripe_of(hash), fenced);
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop((flight, closed))));
+        let mut panic = None;
+        keep_first(&mut panic, let_go);
+        keep_first(&mut panic, dropped);
+        resume(panic.map_or(Ok(()), Err));
+    }
+
+    /// Frees those who wait for flights that writes have fenced, if there is something for them, and lets the flights go.
+    #[cold]
+    pub(super) fn let_go(&self, number: usize, fenced: Vec<Fenced<K, V>>) -> Result<(), Panic> {
+        let mut panic = None;
+        for Fenced { flight, written } in fenced {
+            let landing = written.map(|pin| Landing::Stored(self.table.keep(number, pin)));
+            let dropped = catch_unwind(AssertUnwindSafe(|| {
+                if landing.is_some() {
+                    drop(flight.divert(landing));
+                }
+                drop(flight);
+            }));
+            keep_first(&mut panic, dropped);
+        }
+        panic.map_or(Ok(()), Err)
+    }
+}
+
+/// A moment by the clock that leases are measured with, and when a lease that begins then is overdue.
+#[derive(Clone, Copy)]
+pub(super) struct LeaseTime {
+    pub(super) now: u64,
+    pub(super) until: u64,
+}
+
+impl<K: Eq, V> Core<K, V> {
+    /// The next step of a call that may load `key`.
+    pub(crate) fn ask<Q>(self: &Arc<Self>, hash: u64, key: &Q, wish: Wish) -> Step<K, V>
+    where
+        Q: Equivalent<K> + ToOwned<Owned = K> + ?Sized,
+    {
+        let time = self.lease_time();
+        // Where no flight is open there is none to join, so one is made at once; else only if it turns out to be needed.
+        let open = self.table.stripe_number(self.table.stripe_of(hash)).flights() > 0;
+        let step = if open { self.join(hash, key, wish, time, None) } else { None };
+        let step = step.or_else(|| {
+            let fresh = Arc::new(Flight::new(key.to_owned(), time.until));
+            self.join(hash, key, wish, time, Some(fresh))
+        });
+        match step.expect("with a flight of his own the caller may lead") {
+            Step::Wait(seat) => seat.needed().map_or(Step::Reentrant, Step::Wait),
+            step => step,
+        }
+    }
+
+    /// Takes what is there; leads the `fresh` flight if nothing is. `None` if one is needed and not given.
+    fn join<Q>(
+        self: &Arc<Self>,
+        hash: u64,
+        key: &Q,
+        wish: Wish,
+        time: LeaseTime,
+        mut fresh: Option<Arc<Flight<K, V>>>,
+    ) -> Option<Step<K, V>>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        // Out here, so that whatever panics in the effects of the transition finds them with an owner who gives them back.
+        let (mut step, mut closed) = (None, None);
+        self.transition(hash, |locked, now| {
+            let resident = if wish.afresh { None } else { locked.find(hash, key, now) };
+            if let Some(resident) = resident {
+                let pin = locked.pin(resident);
+                step = Some(Step::Value(EntryRef::new(self.table.keep(self.table.stripe_of(hash), pin))));
+                return;
+            }
+            if let Some(flight) = locked.flight(hash, key, time.now) {
+                step = self.join_flight(hash, &flight, wish, time);
+                if step.is_none() {
+                    closed = locked.close(hash, &flight);
+                }
+            }
+            if step.is_none()
+                && let Some(flight) = fresh.take()
+            {
+                locked.open(hash, Arc::clone(&flight));
+                step = Some(Step::Lead(Lease::new(self, hash, flight, Flight::<K, V>::FIRST)));
+            }
+        });
+        drop((fresh, closed));
+        step
+    }
+
+    /// What a flight that was found by its key has for the caller. `None` if it is one that failed, and no answer any more.
+    fn join_flight(self: &Arc<Self>, hash: u64, flight: &Arc<Flight<K, V>>, wish: Wish, time: LeaseTime) -> Option<Step<K, V>> {
+        match flight.landed() {
+            Some(Some(Landing::Failed { failure, until })) if wish.fallible && !deadline::is_due(*until, time.now) => {
+                return Some(Step::Failed(failure.clone()));
+            }
+            Some(_) => return None,
+            None => {}
+        }
+        if lineage::is_inside(flight.number()) {
+            return Some(Step::Reentrant);
+        }
+        if let Some(token) = flight.take_overdue(time.now, time.until) {
+            self.tally.timeouts.fetch_add(1, Ordering::Relaxed);
+            self.tally.takeovers.fetch_add(1, Ordering::Relaxed);
+            return Some(Step::Lead(Lease::new(self, hash, Arc::clone(flight), token)));
+        }
+        self.tally.waits.fetch_add(1, Ordering::Relaxed);
+        Some(Step::Wait(Seat::take(self, hash, Arc::clone(flight))))
+    }
+}
+
+impl<K: Eq + Clone, V: Clone> Core<K, V> {
+    /// Stores what was loaded under a lease, if that still counts. The value comes back if it was not stored; those who wait have it
+    /// then, or the newer one that is there.
+    pub(super) fn publish(self: &Arc<Self>, mut lease: Lease<K, V>, loaded: Loaded<V>) -> Result<Version, Unstored<K, V>> {
+        let Loaded { value, source, ttl } = loaded;
+        let claim = source.map_or(Claim::Unversioned, Claim::At);
+        let mut value = Some(value);
+        let mut spare = None;
+        let why = loop {
+            let how = How { claim, ttl, ..How::PLAIN };
+            let terms = Terms { leased: true, ..self.terms(lease.hash(), lease.key(), value.as_ref().expect(HERE), how) };
+            match self.try_publish(&mut lease, &terms, &mut value, &mut spare) {
+                Try::Stored(version) => return Ok(version),
+                Try::NeedsKey => spare = Some(lease.key().clone()),
+                Try::Changed => {}
+                Try::Not(why) => break why,
+            }
+        };
+        Err(self.unstored(lease, value.expect(HERE), why))
+    }
+
+    fn try_publish(
+        self: &Arc<Self>,
+        lease: &mut Lease<K, V>,
+        terms: &Terms,
+        value: &mut Option<V>,
+        spare: &mut Option<K>,
+    ) -> Try {
+        let LeaseTime { now: lease_now, .. } = self.lease_time();
+        let number = self.table.stripe_of(terms.hash);
+        let (mut lander, mut closed, mut fresh) = (None, None, false);
+        let tried = self.transition_in(number, |locked, now| {
+            let flight = lease.flight();
+            if !locked.is_open(terms.hash, flight) {
+                return Try::Not(WhyUnfilled::Fenced);
+            }
+            if !flight.is_led_by(lease.token(), lease_now) {
+                return Try::Not(WhyUnfilled::TimedOut);
+            }
+            // The table and the lease know it. Nobody else can come to know it but under this lock.
+            let shared = Arc::strong_count(flight) > 2;
+            if shared && spare.is_none() {
+                return Try::NeedsKey;
+            }
+            let moment = Moment { now, capacity: self.capacity() };
+            let permit = match locked.admit(terms, &flight.subject, moment) {
+                Ok(permit) => permit,
+                Err(Refusal::Superseded(newer)) => {
+                    // Whoever is called to it from here on has to start anew.
+                    flight.fence();
+                    closed = locked.close(terms.hash, flight);
+                    return Try::Not(WhyUnfilled::Older(newer));
+                }
+                Err(_) => return Try::Changed,
+            };
+            drop(locked.close(terms.hash, flight));
+            let (flight, token) = lease.end();
+            let (key, flight) = match spare.take() {
+                Some(key) => (key, Some(flight)),
+                None => (Arc::into_inner(flight).expect("nobody else knows it").into_subject(), None),
+            };
+            let put = locked.write(terms, permit, (key, value.take().expect(HERE)), now);
+            lander = flight.map(|flight| {
+                let pinned = self.table.keep(number, locked.pin_put(&put));
+                Lander { flight, token, landing: Some(Landing::Stored(pinned)) }
+            });
+            self.make_room(locked, now);
+            fresh = put.fresh;
+            Try::Stored(put.version)
+        });
+        drop((lander, closed));
+        if fresh {
+            self.missed(terms.hash, terms.weight);
+        }
+        tried
+    }
+
+    /// What becomes of a value that may not be stored: those who still wait for it get it, or what is newer.
+    fn unstored(self: &Arc<Self>, mut lease: Lease<K, V>, value: V, why: WhyUnfilled) -> Unstored<K, V> {
+        let instead = self.glance(lease.hash(), lease.key()).map(|found| self.guard(lease.hash(), &found));
+        match why {
+            // The lease is another's, or goes to one who waits.
+            WhyUnfilled::TimedOut => {}
+            WhyUnfilled::Fenced | WhyUnfilled::Older(_) => {
+                self.tally.fenced.fetch_add(u64::from(why == WhyUnfilled::Fenced), Ordering::Relaxed);
+                if lease.flight().is_awaited() {
+                    let landing = match &instead {
+                        Some(entry) => Landing::Stored(entry.pinned()),
+                        None => Landing::Unstored(value.clone()),
+                    };
+                    let (flight, token) = lease.end();
+                    drop(flight.land(token, Some(landing)));
+                }
+            }
+        }
+        drop(lease);
+        Unstored { value, why, instead }
+    }
+}

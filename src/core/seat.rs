@@ -1,0 +1,80 @@
+//! A place among those who wait for a load. Who has it looks, sleeps until he is woken, and looks again; if he goes, nobody misses him.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::failure::Failure;
+use crate::flight::Look;
+use crate::flight::Number;
+use crate::lineage;
+use crate::lineage::Edge;
+use crate::sync::Ordering;
+use crate::sync::Waiter;
+use crate::table::Flight;
+use crate::table::Landing;
+use crate::time::deadline;
+
+use super::Core;
+use super::lease::Lease;
+
+pub(crate) struct Seat<K, V> {
+    core: Arc<Core<K, V>>,
+    hash: u64,
+    flight: Arc<Flight<K, V>>,
+    number: Number,
+    /// The load that the waiting code is part of needs this one.
+    edge: Option<Edge>,
+}
+
+/// What has come for one who waits.
+pub(crate) enum Came<K, V> {
+    Value(V),
+    Failed(Failure),
+    /// The lease is his.
+    Lead(Lease<K, V>),
+    /// Nothing will come of the flight: he has to ask again.
+    Nothing,
+}
+
+impl<K, V> Seat<K, V> {
+    pub(super) fn take(core: &Arc<Core<K, V>>, hash: u64, flight: Arc<Flight<K, V>>) -> Self {
+        let number = flight.sit();
+        Seat { core: Arc::clone(core), hash, flight, number, edge: None }
+    }
+
+    /// If the caller is part of a load, that load needs this one from here on. `None` if it would wait for itself.
+    pub(super) fn needed(mut self) -> Option<Self> {
+        self.edge = lineage::need(self.flight.number()).ok()?;
+        Some(self)
+    }
+}
+
+impl<K, V: Clone> Seat<K, V> {
+    /// What has come, or how long to sleep at most before looking again. `waiter` will be woken when something comes.
+    pub(crate) fn look(&mut self, waiter: Waiter) -> Result<Came<K, V>, Option<Duration>> {
+        let time = self.core.lease_time();
+        match self.flight.look(self.number, waiter, time.now, time.until) {
+            Look::Wait(overdue) => Err(deadline::remaining(overdue, time.now)),
+            Look::Landed(landing) => Ok(match landing {
+                Some(Landing::Stored(pinned)) => Came::Value(pinned.pair().1.clone()),
+                Some(Landing::Unstored(value)) => Came::Value(value.clone()),
+                Some(Landing::Failed { failure, .. }) => Came::Failed(failure.clone()),
+                None => Came::Nothing,
+            }),
+            Look::Called(token) => Ok(Came::Lead(Lease::new(&self.core, self.hash, Arc::clone(&self.flight), token))),
+            Look::Overdue(token) => {
+                self.core.tally.timeouts.fetch_add(1, Ordering::Relaxed);
+                self.core.tally.takeovers.fetch_add(1, Ordering::Relaxed);
+                Ok(Came::Lead(Lease::new(&self.core, self.hash, Arc::clone(&self.flight), token)))
+            }
+        }
+    }
+}
+
+impl<K, V> Drop for Seat<K, V> {
+    fn drop(&mut self) {
+        if let Some(token) = self.flight.leave(self.number) {
+            self.core.hand_over(self.hash, Arc::clone(&self.flight), token);
+        }
+    }
+}

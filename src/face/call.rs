@@ -1,0 +1,166 @@
+//! One call that may load, as both faces make it: what to do next, and what a loader's result means for the caller and for the others.
+
+use std::fmt;
+use std::hash::BuildHasher;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use equivalent::Equivalent;
+
+use crate::cache::Cache;
+use crate::core::Came;
+use crate::core::Core;
+use crate::core::Lease;
+use crate::core::Seat;
+use crate::core::Step;
+use crate::core::Wish;
+use crate::error::LoadError;
+use crate::failure::Failure;
+use crate::loaded::Loaded;
+
+/// What [`get_or_lease`](crate::Cache::get_or_lease) gives.
+#[non_exhaustive]
+pub enum Leased<K, V> {
+    /// The value, which was there or which somebody else has loaded meanwhile.
+    Value(V),
+    /// The right to fill the key.
+    Lease(Lease<K, V>),
+    /// Somebody else still loads, and the caller would wait no longer.
+    TimedOut,
+    /// The caller is part of the load that it would wait for (see [`LoadError::Reentrant`]).
+    Reentrant,
+}
+
+impl<K, V: fmt::Debug> fmt::Debug for Leased<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Leased::Value(value) => f.debug_tuple("Value").field(value).finish(),
+            Leased::Lease(lease) => f.debug_tuple("Lease").field(lease).finish(),
+            Leased::TimedOut => f.write_str("TimedOut"),
+            Leased::Reentrant => f.write_str("Reentrant"),
+        }
+    }
+}
+
+/// A value, or an error, whatever there is.
+pub(super) const FALLIBLE: Wish = Wish { afresh: false, fallible: true };
+/// A value: errors of others are no answer.
+pub(super) const INFALLIBLE: Wish = Wish { afresh: false, fallible: false };
+
+/// The same of a call that loads even if there is a value.
+pub(super) const fn afresh(wish: Wish) -> Wish {
+    Wish { afresh: true, ..wish }
+}
+
+/// How an error gets from its maker to those who wait.
+pub(super) struct Sharing<E> {
+    out: fn(&E) -> Failure,
+    back: fn(Failure) -> LoadError<E>,
+}
+
+impl<E: Clone + Send + Sync + 'static> Sharing<E> {
+    /// Everybody whose error is of this type gets a clone.
+    pub(super) fn typed() -> Self {
+        Sharing {
+            out: |error| Failure::of(error.clone()),
+            back: |failure| failure.downcast_ref::<E>().cloned().map_or(LoadError::Elsewhere(failure), LoadError::Failed),
+        }
+    }
+}
+
+impl<E> Sharing<E> {
+    /// The error stays with its maker.
+    pub(super) fn local() -> Self {
+        Sharing { out: |_| Failure::unshared::<E>(), back: LoadError::Elsewhere }
+    }
+}
+
+/// A call of `cache` for `key`.
+impl<K, V, S: BuildHasher> Cache<K, V, S>
+where
+    K: Hash + Eq,
+{
+    pub(super) fn call<'a, Q: Hash + ?Sized>(&'a self, key: &'a Q, wish: Wish) -> Call<'a, K, V, Q> {
+        Call { core: self.core(), hash: self.hash(key), key, wish }
+    }
+}
+
+pub(super) struct Call<'a, K, V, Q: ?Sized> {
+    pub(super) core: &'a Arc<Core<K, V>>,
+    pub(super) hash: u64,
+    pub(super) key: &'a Q,
+    pub(super) wish: Wish,
+}
+
+/// What a call does next.
+pub(super) enum Next<K, V> {
+    Value(V),
+    Failed(Failure),
+    Reentrant,
+    /// Run the loader.
+    Lead(Lease<K, V>),
+    /// Wait, then go on with what has [come](Call::came).
+    Wait(Seat<K, V>),
+}
+
+impl<K, V, Q> Call<'_, K, V, Q>
+where
+    K: Eq + Clone,
+    V: Clone,
+    Q: Equivalent<K> + ToOwned<Owned = K> + ?Sized,
+{
+    pub(super) fn ask(&self) -> Next<K, V> {
+        match self.core.ask(self.hash, self.key, self.wish) {
+            Step::Value(entry) => Next::Value(entry.value().clone()),
+            Step::Failed(failure) => Next::Failed(failure),
+            Step::Reentrant => Next::Reentrant,
+            Step::Lead(lease) => Next::Lead(lease.needed()),
+            Step::Wait(seat) => Next::Wait(seat),
+        }
+    }
+
+    /// The wait is over.
+    pub(super) fn came(&self, came: Came<K, V>) -> Next<K, V> {
+        match came {
+            Came::Value(value) => Next::Value(value),
+            Came::Lead(lease) => Next::Lead(lease.needed()),
+            Came::Failed(failure) if self.wish.fallible => Next::Failed(failure),
+            Came::Failed(_) | Came::Nothing => self.ask(),
+        }
+    }
+
+    /// The loader is done: its result goes to all who wait, and to the caller.
+    pub(super) fn settle<E>(
+        &self,
+        lease: Lease<K, V>,
+        result: Result<Loaded<V>, E>,
+        sharing: &Sharing<E>,
+    ) -> Result<V, LoadError<E>> {
+        let loaded = match result {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                lease.fail_with((sharing.out)(&error));
+                return Err(LoadError::Failed(error));
+            }
+        };
+        // Before it is given up, so that a panic of `Clone` leaves the lease to the next.
+        let own = loaded.value.clone();
+        match lease.publish(loaded) {
+            Ok(_) => Ok(own),
+            // What is newer goes instead, to the caller as to those who wait.
+            Err(unstored) => Ok(unstored.instead.map_or(own, |entry| entry.value().clone())),
+        }
+    }
+
+    pub(super) fn failed<E>(&self, failure: Failure, sharing: &Sharing<E>) -> LoadError<E> {
+        (sharing.back)(failure)
+    }
+}
+
+/// The answer of a call that cannot fail.
+pub(super) fn infallible<V>(answer: Result<V, LoadError<std::convert::Infallible>>) -> V {
+    answer.unwrap_or_else(|error| match error {
+        LoadError::Failed(never) => match never {},
+        LoadError::Elsewhere(_) | LoadError::Reentrant => panic!("{}", LoadError::<String>::Reentrant),
+    })
+}

@@ -1,0 +1,9 @@
+//! The calls that may wait, for threads and for tasks. What the two have in common is in `call`: each face runs its steps, runs the
+//! loader or sleeps in its own way, and goes on from there.
+
+mod blocking;
+mod call;
+mod future;
+mod timer;
+
+pub use self::call::Leased;

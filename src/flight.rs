@@ -1,0 +1,226 @@
+//! One load in progress and who waits for it. What is loaded, and what comes of it, it carries for others and does not look at; it
+//! knows no table. Nothing here waits.
+//!
+//! A flight belongs to the holder of its lease, who is named by a token. A lease that ends without a result passes to the waiter who
+//! came first, under a new token: so whatever the old holder still does is told from what the new one does. Whoever was called has to
+//! come for the lease; if he gives up his seat instead, it passes on.
+
+use std::collections::BTreeMap;
+use std::mem;
+
+use crate::sync::AtomicBool;
+use crate::sync::AtomicU64;
+use crate::sync::Mutex;
+use crate::sync::OnceLock;
+use crate::sync::Ordering;
+use crate::sync::Waiter;
+use crate::time::deadline::is_due;
+
+/// `S` is what is loaded, `T` what comes of it.
+pub(crate) struct Flight<S, T> {
+    pub(crate) subject: S,
+    /// Tells this flight from every other one of the process.
+    number: u64,
+    fenced: AtomicBool,
+    /// What came of it; `None` if nothing did and everybody has to start again.
+    landed: OnceLock<Option<T>>,
+    seats: Mutex<Seats>,
+}
+
+struct Seats {
+    /// The token of the lease that counts.
+    lease: Token,
+    /// When that lease is overdue.
+    deadline: u64,
+    /// Who was handed the lease and has not come for it yet.
+    called: Option<Number>,
+    /// In the order in which they came. A seat has no waiter until its owner has looked for the first time.
+    waiting: BTreeMap<Number, Option<Waiter>>,
+    next: Number,
+}
+
+pub(crate) type Token = u64;
+pub(crate) type Number = u64;
+
+/// What the owner of a seat finds.
+pub(crate) enum Look<'a, T> {
+    Landed(Option<&'a T>),
+    /// The lease was handed to him, under this token.
+    Called(Token),
+    /// The lease was overdue and is his now, under this token.
+    Overdue(Token),
+    /// Nothing yet: he will be woken, and the lease is overdue at this moment.
+    Wait(u64),
+}
+
+/// What became of a lease that was given up.
+pub(crate) enum HandOver {
+    /// It was no longer the one that counts.
+    Late,
+    /// It passed to a waiter, who is to be woken if he sleeps.
+    Called(Option<Waiter>),
+    /// Nobody waits.
+    Nobody,
+}
+
+impl<S, T> Flight<S, T> {
+    /// A flight whose first lease has the token [`FIRST`](Self::FIRST) and is overdue at `deadline`.
+    pub(crate) fn new(subject: S, deadline: u64) -> Self {
+        static NUMBERS: AtomicU64 = AtomicU64::new(1);
+        let seats = Seats { lease: Self::FIRST, deadline, called: None, waiting: BTreeMap::new(), next: 0 };
+        Flight {
+            subject,
+            // Relaxed: numbers need only differ.
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
+            fenced: AtomicBool::new(false),
+            landed: OnceLock::new(),
+            seats: Mutex::new(seats),
+        }
+    }
+
+    pub(crate) const FIRST: Token = 1;
+
+    /// What it carried, once nobody else knows it.
+    pub(crate) fn into_subject(self) -> S {
+        self.subject
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Whatever comes of it may not be stored.
+    pub(crate) fn fence(&self) {
+        self.fenced.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_fenced(&self) -> bool {
+        self.fenced.load(Ordering::SeqCst)
+    }
+
+    /// What came of it, if it is over.
+    pub(crate) fn landed(&self) -> Option<Option<&T>> {
+        self.landed.get().map(Option::as_ref)
+    }
+
+    /// Does the lease of `token` count, and is it in time?
+    pub(crate) fn is_led_by(&self, token: Token, now: u64) -> bool {
+        let seats = self.seats.lock();
+        seats.lease == token && !is_due(seats.deadline, now) && self.landed.get().is_none()
+    }
+
+    /// Takes a seat among those who wait.
+    pub(crate) fn sit(&self) -> Number {
+        let mut seats = self.seats.lock();
+        let number = seats.next;
+        seats.next += 1;
+        seats.waiting.insert(number, None);
+        number
+    }
+
+    /// What is there for the owner of a seat. If nothing is, `waiter` is woken when something comes.
+    ///
+    /// An overdue lease becomes his, as does one that he was called to; it is then good until `until`.
+    pub(crate) fn look(&self, seat: Number, waiter: Waiter, now: u64, until: u64) -> Look<'_, T> {
+        if let Some(landed) = self.landed() {
+            return Look::Landed(landed);
+        }
+        let mut seats = self.seats.lock();
+        if let Some(landed) = self.landed() {
+            return Look::Landed(landed);
+        }
+        if seats.called == Some(seat) {
+            seats.called = None;
+            seats.deadline = until;
+            return Look::Called(seats.lease);
+        }
+        if is_due(seats.deadline, now) {
+            let former = seats.waiting.remove(&seat);
+            let token = seats.pass(None, until);
+            drop(seats);
+            drop(former);
+            return Look::Overdue(token);
+        }
+        let deadline = seats.deadline;
+        let former = seats.waiting.insert(seat, Some(waiter));
+        drop(seats);
+        // A waker is the executor's code: dropped under no lock.
+        drop(former);
+        Look::Wait(deadline)
+    }
+
+    /// Gives a seat up. The token of the lease to which its owner had been called comes back, to be handed over.
+    pub(crate) fn leave(&self, seat: Number) -> Option<Token> {
+        let mut seats = self.seats.lock();
+        let former = seats.waiting.remove(&seat);
+        if seats.waiting.is_empty() {
+            // An empty map may keep its last node.
+            seats.waiting = BTreeMap::new();
+        }
+        let called = seats.called == Some(seat);
+        if called {
+            seats.called = None;
+        }
+        let token = seats.lease;
+        drop(seats);
+        drop(former);
+        called.then_some(token)
+    }
+
+    /// Takes an overdue lease for somebody who has no seat.
+    pub(crate) fn take_overdue(&self, now: u64, until: u64) -> Option<Token> {
+        let mut seats = self.seats.lock();
+        let overdue = is_due(seats.deadline, now) && self.landed.get().is_none();
+        overdue.then(|| seats.pass(None, until))
+    }
+
+    /// The holder of `token` gives up: the lease passes to whoever waits longest. He keeps the deadline until he comes.
+    pub(crate) fn hand_over(&self, token: Token) -> HandOver {
+        let mut seats = self.seats.lock();
+        if seats.lease != token || self.landed.get().is_some() {
+            return HandOver::Late;
+        }
+        let Some((seat, waiter)) = seats.waiting.pop_first() else { return HandOver::Nobody };
+        let deadline = seats.deadline;
+        seats.pass(Some(seat), deadline);
+        HandOver::Called(waiter)
+    }
+
+    /// Does anybody wait?
+    pub(crate) fn is_awaited(&self) -> bool {
+        let seats = self.seats.lock();
+        !seats.waiting.is_empty() || seats.called.is_some()
+    }
+
+    /// Ends the flight for all who wait, if `token` counts; gives the outcome back if it does not, or if it is over already.
+    pub(crate) fn land(&self, token: Token, outcome: Option<T>) -> Result<(), Option<T>> {
+        self.end(outcome, |seats| seats.lease == token)
+    }
+
+    /// Ends the flight for all who wait, whoever holds the lease.
+    pub(crate) fn divert(&self, outcome: Option<T>) -> Result<(), Option<T>> {
+        self.end(outcome, |_| true)
+    }
+
+    fn end(&self, outcome: Option<T>, may: impl FnOnce(&Seats) -> bool) -> Result<(), Option<T>> {
+        let mut seats = self.seats.lock();
+        if !may(&seats) {
+            return Err(outcome);
+        }
+        self.landed.set(outcome)?;
+        let waiting = mem::take(&mut seats.waiting);
+        drop(seats);
+        waiting.into_values().flatten().for_each(Waiter::wake);
+        Ok(())
+    }
+}
+
+impl Seats {
+    /// The lease passes on, to a seat that has to come for it or to somebody who has come.
+    fn pass(&mut self, to: Option<Number>, deadline: u64) -> Token {
+        self.lease += 1;
+        self.called = to;
+        self.deadline = deadline;
+        self.lease
+    }
+}

@@ -1,0 +1,150 @@
+//! Which loads the running code is part of, and which load waits for which: so that a load that would wait for itself is refused
+//! instead of hanging. Loads are numbers here.
+//!
+//! A thread knows the loads whose loaders are on its stack: a blocking loader for as long as it runs, a future while it is polled. A call
+//! that waits, or leads, inside a loader draws an edge from that loader's load to the one it needs. A cycle of edges would never
+//! end. What a loader does on threads or tasks that it started is not known here: `load_timeout` is for that.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use crate::sync::Mutex;
+
+thread_local! {
+    static INSIDE: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+}
+
+static EDGES: Mutex<Option<HashMap<u64, Vec<u64>>>> = Mutex::new(None);
+
+/// While it lives, the code on this thread is part of a load.
+pub(crate) struct Frame {
+    number: u64,
+    /// It is taken off the stack of the thread that it was put on.
+    _thread: std::marker::PhantomData<*const ()>,
+}
+
+impl Frame {
+    pub(crate) fn enter(number: u64) -> Self {
+        // A thread that is being torn down has no stack of loads any more, and nothing to hang on.
+        let _ = INSIDE.try_with(|inside| inside.borrow_mut().push(number));
+        Frame { number, _thread: std::marker::PhantomData }
+    }
+}
+
+impl Drop for Frame {
+    fn drop(&mut self) {
+        let _ = INSIDE.try_with(|inside| {
+            let mut inside = inside.borrow_mut();
+            if let Some(at) = inside.iter().rposition(|&number| number == self.number) {
+                inside.remove(at);
+            }
+        });
+    }
+}
+
+/// Is the running code part of this load?
+pub(crate) fn is_inside(number: u64) -> bool {
+    INSIDE.try_with(|inside| inside.borrow().contains(&number)).unwrap_or(false)
+}
+
+/// While it lives, one load needs another.
+pub(crate) struct Edge {
+    from: u64,
+    to: u64,
+}
+
+/// The load would wait for itself.
+pub(crate) struct Cycle;
+
+/// The running code needs load `number` to end. `None` if it is part of no load itself.
+pub(crate) fn need(number: u64) -> Result<Option<Edge>, Cycle> {
+    let innermost = INSIDE.try_with(|inside| inside.borrow().last().copied()).unwrap_or(None);
+    let Some(from) = innermost else { return Ok(None) };
+    let mut edges = EDGES.lock();
+    let edges = edges.get_or_insert_default();
+    if reaches(edges, number, from) {
+        return Err(Cycle);
+    }
+    edges.entry(from).or_default().push(number);
+    Ok(Some(Edge { from, to: number }))
+}
+
+fn reaches(edges: &HashMap<u64, Vec<u64>>, start: u64, goal: u64) -> bool {
+    let mut seen = vec![start];
+    let mut at = 0;
+    while let Some(&number) = seen.get(at) {
+        if number == goal {
+            return true;
+        }
+        for &next in edges.get(&number).into_iter().flatten() {
+            if !seen.contains(&next) {
+                seen.push(next);
+            }
+        }
+        at += 1;
+    }
+    false
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        let mut guard = EDGES.lock();
+        let Some(edges) = guard.as_mut() else { return };
+        if let Some(needs) = edges.get_mut(&self.from) {
+            if let Some(at) = needs.iter().position(|&to| to == self.to) {
+                needs.swap_remove(at);
+            }
+            if needs.is_empty() {
+                edges.remove(&self.from);
+            }
+        }
+        if edges.is_empty() {
+            // Nothing is left behind when no load needs another.
+            *guard = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Numbers of their own, as other tests of this process draw edges too.
+    const ONE: u64 = u64::MAX;
+    const TWO: u64 = u64::MAX - 1;
+    const THREE: u64 = u64::MAX - 2;
+
+    #[test]
+    fn a_load_is_inside_itself_until_its_frame_goes() {
+        assert!(!is_inside(ONE));
+        let outer = Frame::enter(ONE);
+        let inner = Frame::enter(TWO);
+        assert!(is_inside(ONE) && is_inside(TWO));
+        drop(outer);
+        assert!(!is_inside(ONE) && is_inside(TWO));
+        drop(inner);
+        assert!(!is_inside(TWO));
+    }
+
+    #[test]
+    fn outside_of_loads_nothing_is_noted() {
+        assert!(matches!(need(ONE), Ok(None)));
+    }
+
+    #[test]
+    fn a_cycle_is_refused_and_a_chain_is_not() {
+        let one = Frame::enter(ONE);
+        let one_needs_two = need(TWO);
+        assert!(matches!(one_needs_two, Ok(Some(_))));
+        drop(one);
+        let two = Frame::enter(TWO);
+        let two_needs_three = need(THREE);
+        assert!(matches!(two_needs_three, Ok(Some(_))));
+        drop(two);
+        let three = Frame::enter(THREE);
+        assert!(matches!(need(ONE), Err(Cycle)));
+        drop(two_needs_three);
+        assert!(matches!(need(ONE), Ok(Some(_))));
+        drop(three);
+    }
+}

@@ -1,0 +1,222 @@
+//! The open flights of a stripe, and what writes do to them. A flight that a write fences leaves the table at once: who comes later
+//! finds none and starts his own; who waits for it already holds on to it.
+//!
+//! A flight that failed may stay for a while as the answer to those who come later (backoff). Such flights are few, go in the order
+//! in which they came, and go early where there are too many: that costs a load.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::Arc;
+
+use equivalent::Equivalent;
+use hashbrown::HashTable;
+
+use crate::failure::Failure;
+use crate::flight;
+use crate::sync::Ordering;
+use crate::time::deadline::is_due;
+
+use super::index::spread;
+use super::locked::Locked;
+use super::pin::Pin;
+use super::pin::Pinned;
+use super::put::Put;
+
+/// What comes of a flight, for those who wait.
+pub(crate) enum Landing<K, V> {
+    /// The value that is in the cache.
+    Stored(Pinned<K, V>),
+    /// A value that is not.
+    Unstored(V),
+    /// An error, which is also the answer to those who come later until then (0 for not at all).
+    Failed { failure: Failure, until: u64 },
+}
+
+/// A flight of a cache: it carries its key.
+pub(crate) type Flight<K, V> = flight::Flight<K, Landing<K, V>>;
+
+/// A table with room for more flights is given back when it is empty.
+const SMALL: usize = 56;
+/// Failed flights that one call looks at.
+const SWEPT: usize = 8;
+/// Failed flights that a stripe keeps.
+const MOST_FAILED: usize = 1024;
+
+struct Open<K, V> {
+    hash: u64,
+    flight: Arc<Flight<K, V>>,
+}
+
+/// A failed flight that stays until it is due.
+struct Backoff {
+    due: u64,
+    hash: u64,
+    number: u64,
+}
+
+/// A flight that a write has fenced. It is let go, and those who wait get what was written, when the lock is gone.
+pub(crate) struct Fenced<K, V> {
+    pub(crate) flight: Arc<Flight<K, V>>,
+    pub(crate) written: Option<Pin<K, V>>,
+}
+
+pub(super) struct Flights<K, V> {
+    open: HashTable<Open<K, V>>,
+    failed: VecDeque<Backoff>,
+    fenced: Vec<Fenced<K, V>>,
+}
+
+impl<K, V> Flights<K, V> {
+    pub(super) const fn new() -> Self {
+        Flights { open: HashTable::new(), failed: VecDeque::new(), fenced: Vec::new() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        let lists = self.failed.capacity() * size_of::<Backoff>() + self.fenced.capacity() * size_of::<Fenced<K, V>>();
+        self.open.allocation_size() + lists
+    }
+
+    fn get<Q>(&self, hash: u64, key: &Q) -> Option<&Arc<Flight<K, V>>>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        let is = |open: &Open<K, V>| open.hash == hash && key.equivalent(&open.flight.subject);
+        self.open.find(spread(hash), is).map(|open| &open.flight)
+    }
+
+    fn remove(&mut self, hash: u64, number: u64) -> Option<Arc<Flight<K, V>>> {
+        let found = self.open.find_entry(spread(hash), |open| open.flight.number() == number).ok()?;
+        let flight = found.remove().0.flight;
+        if !self.failed.is_empty() {
+            self.failed.retain(|failed| failed.number != number);
+        }
+        if self.open.is_empty() && self.open.capacity() > SMALL {
+            self.open = HashTable::new();
+        }
+        Some(flight)
+    }
+
+    /// What was fenced or has gone since the last call, to be dealt with under no lock.
+    #[inline(always)]
+    pub(super) fn take_fenced(&mut self) -> Vec<Fenced<K, V>> {
+        if self.fenced.is_empty() { Vec::new() } else { mem::take(&mut self.fenced) }
+    }
+
+    fn let_go(&mut self, flight: Option<Arc<Flight<K, V>>>) {
+        self.fenced.extend(flight.map(|flight| Fenced { flight, written: None }));
+    }
+}
+
+impl<K, V> Locked<'_, K, V> {
+    /// The flight of `key`, failed ones that are not due yet among them.
+    pub(crate) fn flight<Q>(&mut self, hash: u64, key: &Q, now: u64) -> Option<Arc<Flight<K, V>>>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        self.sweep_failed(now);
+        self.state.flights.get(hash, key).cloned()
+    }
+
+    /// From here on the flight is found by its key. No other may be.
+    pub(crate) fn open(&mut self, hash: u64, flight: Arc<Flight<K, V>>) {
+        self.state.flights.open.insert_unique(spread(hash), Open { hash, flight }, |open| spread(open.hash));
+        self.count_flights();
+    }
+
+    /// Is the flight open and not fenced?
+    pub(crate) fn is_open(&self, hash: u64, flight: &Flight<K, V>) -> bool {
+        self.state.flights.open.find(spread(hash), |open| open.flight.number() == flight.number()).is_some()
+    }
+
+    /// The flight is over, or nobody is left in it.
+    pub(crate) fn close(&mut self, hash: u64, flight: &Flight<K, V>) -> Option<Arc<Flight<K, V>>> {
+        let closed = self.state.flights.remove(hash, flight.number());
+        self.count_flights();
+        closed
+    }
+
+    /// The flight has failed, and stays as an answer until `due`.
+    pub(crate) fn keep_failed(&mut self, hash: u64, flight: &Flight<K, V>, due: u64) {
+        if self.state.flights.failed.len() >= MOST_FAILED {
+            self.drop_oldest_failed();
+        }
+        self.state.flights.failed.push_back(Backoff { due, hash, number: flight.number() });
+    }
+
+    /// No load of `key` that is under way may be stored.
+    #[inline(always)]
+    pub(crate) fn fence<Q>(&mut self, hash: u64, key: &Q)
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        if !self.state.flights.is_empty()
+            && let Some(flight) = self.take_flight(hash, key)
+        {
+            self.state.flights.fenced.push(Fenced { flight, written: None });
+        }
+    }
+
+    /// Fences the flight of `key` and takes it out of the table.
+    #[cold]
+    pub(super) fn take_flight<Q>(&mut self, hash: u64, key: &Q) -> Option<Arc<Flight<K, V>>>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        let number = self.state.flights.get(hash, key)?.number();
+        let flight = self.state.flights.remove(hash, number)?;
+        flight.fence();
+        self.count_flights();
+        Some(flight)
+    }
+
+    /// Those who wait for a fenced flight get what was just written.
+    #[cold]
+    pub(super) fn divert(&mut self, flight: Arc<Flight<K, V>>, put: &Put<'_, K, V>) {
+        let written = flight.is_awaited().then(|| self.pin_put(put));
+        self.state.flights.fenced.push(Fenced { flight, written });
+    }
+
+    /// No load of any key that is under way may be stored.
+    pub(crate) fn fence_all(&mut self) {
+        if self.state.flights.is_empty() {
+            return;
+        }
+        let flights = mem::replace(&mut self.state.flights.open, HashTable::new());
+        self.state.flights.failed = VecDeque::new();
+        self.state.flights.fenced.extend(flights.into_iter().map(|Open { flight, .. }| {
+            flight.fence();
+            Fenced { flight, written: None }
+        }));
+        self.count_flights();
+    }
+
+    /// Lets some failed flights go that are due.
+    pub(super) fn sweep_failed(&mut self, now: u64) {
+        for _ in 0..SWEPT {
+            if !self.state.flights.failed.front().is_some_and(|oldest| is_due(oldest.due, now)) {
+                return;
+            }
+            self.drop_oldest_failed();
+        }
+    }
+
+    fn drop_oldest_failed(&mut self) {
+        let Some(Backoff { hash, number, .. }) = self.state.flights.failed.pop_front() else { return };
+        let flight = self.state.flights.remove(hash, number);
+        self.state.flights.let_go(flight);
+        if self.state.flights.failed.is_empty() {
+            self.state.flights.failed = VecDeque::new();
+        }
+        self.count_flights();
+    }
+
+    /// The mirror that is read without the lock.
+    fn count_flights(&self) {
+        // Relaxed: only the lock's holder writes it, and whoever reads it only wants to know.
+        self.stripe.writers.flights.store(self.state.flights.open.len(), Ordering::Relaxed);
+    }
+}
