@@ -3,7 +3,6 @@
 use std::fmt;
 use std::hash::BuildHasher;
 use std::hash::Hash;
-use std::marker::PhantomData;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -12,6 +11,7 @@ use std::time::Duration;
 use crate::cache::Cache;
 use crate::config::StripeConfig;
 use crate::config::expected_entries;
+use crate::core::Background;
 use crate::core::Core;
 use crate::core::Listener;
 use crate::core::Measure;
@@ -24,6 +24,7 @@ use crate::rule::tombstone::Ordering;
 use crate::rule::tombstone::WhenForgotten;
 use crate::table::MOST_STRIPES;
 use crate::time::Clock;
+use crate::time::deadline;
 
 /// A stripe evicts for itself, and needs so many entries to do it well.
 const ENTRIES_PER_STRIPE: u64 = 256;
@@ -51,6 +52,12 @@ const TOMBSTONE_TTL: Duration = Duration::from_secs(60);
 /// ```
 #[must_use = "a builder does nothing until `build`"]
 pub struct Builder<K, V, S = ahash::RandomState> {
+    choices: Choices<K, V>,
+    hasher: S,
+}
+
+/// What is chosen, but for the hasher, which is a type of its own.
+struct Choices<K, V> {
     name: Option<String>,
     capacity: u64,
     weigher: Option<Measure<K, V>>,
@@ -62,19 +69,22 @@ pub struct Builder<K, V, S = ahash::RandomState> {
     clock: Clock,
     load_timeout: Option<Duration>,
     negative_ttl: Option<Duration>,
+    stale_for: Option<Duration>,
+    fail_safe: bool,
+    refresh_after: Option<Duration>,
+    early_refresh: Option<f64>,
+    background: Option<Background<K, V>>,
     stripes: Option<usize>,
     ordering: Ordering,
     equal: EqualSource,
     when_forgotten: WhenForgotten,
     tombstones: usize,
     tombstone_ttl: Duration,
-    hasher: S,
-    _pair: PhantomData<fn(K, V)>,
 }
 
 impl<K, V> Builder<K, V> {
     pub(crate) fn new() -> Self {
-        Builder {
+        let choices = Choices {
             name: None,
             capacity: u64::MAX,
             weigher: None,
@@ -86,15 +96,19 @@ impl<K, V> Builder<K, V> {
             clock: Clock::default(),
             load_timeout: None,
             negative_ttl: None,
+            stale_for: None,
+            fail_safe: false,
+            refresh_after: None,
+            early_refresh: None,
+            background: None,
             stripes: None,
             ordering: Ordering::default(),
             equal: EqualSource::default(),
             when_forgotten: WhenForgotten::default(),
             tombstones: TOMBSTONES,
             tombstone_ttl: TOMBSTONE_TTL,
-            hasher: ahash::RandomState::new(),
-            _pair: PhantomData,
-        }
+        };
+        Builder { choices, hasher: ahash::RandomState::new() }
     }
 }
 
@@ -102,7 +116,7 @@ impl<K, V, S> Builder<K, V, S> {
     /// What the cache may weigh in all: entries, unless a [`weigher`](Self::weigher) says otherwise. Zero keeps nothing (but what weighs
     /// nothing). Default: no bound. Values above 2^56 count as 2^56.
     pub fn max_capacity(mut self, capacity: u64) -> Self {
-        self.capacity = capacity;
+        self.choices.capacity = capacity;
         self
     }
 
@@ -110,27 +124,27 @@ impl<K, V, S> Builder<K, V, S> {
     /// than the capacity does not stay (see [`Cache::insert`]). What it panics with reaches the writer, and nothing has changed.
     /// Default: every entry weighs 1.
     pub fn weigher(mut self, weigher: impl Fn(&K, &V) -> u64 + Send + Sync + 'static) -> Self {
-        self.weigher = Some(Box::new(weigher));
+        self.choices.weigher = Some(Box::new(weigher));
         self
     }
 
     /// How long a value is served after it was written. Zero: not at all. Default: as long as there is room.
     pub fn time_to_live(mut self, ttl: Duration) -> Self {
-        self.time_to_live = Some(ttl);
+        self.choices.time_to_live = Some(ttl);
         self
     }
 
     /// How long a value is served after it was last written or read. A read moves the deadline when it is late by a 256th of this time
     /// or more, so an entry may expire that much early. Default: as long as there is room.
     pub fn time_to_idle(mut self, tti: Duration) -> Self {
-        self.time_to_idle = Some(tti);
+        self.choices.time_to_idle = Some(tti);
         self
     }
 
     /// A time to live for each entry, decided by the entry. Where [`time_to_live`](Self::time_to_live) is set too, the earlier deadline
     /// counts. Default: none.
     pub fn expire_after(mut self, expiry: impl Expiry<K, V> + 'static) -> Self {
-        self.expiry = Some(Box::new(expiry));
+        self.choices.expiry = Some(Box::new(expiry));
         self
     }
 
@@ -139,104 +153,71 @@ impl<K, V, S> Builder<K, V, S> {
     /// should be quick: notices wait while it runs. A panic of it is counted in [`Stats`](crate::Stats) and goes no further. Values
     /// that are left when the cache is dropped are not told of. Default: nobody.
     pub fn removal_listener(mut self, listener: impl Fn(Removed<K, V>) + Send + Sync + 'static) -> Self {
-        self.listener = Some(Box::new(listener));
+        self.choices.listener = Some(Box::new(listener));
         self
     }
 
     /// A name, for people: see [`Cache::name`]. Default: none.
     pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
+        self.choices.name = Some(name.into());
         self
     }
 
     /// How many parts with a lock of their own the table has; rounded up to a power of two. More let more writers in at once; each
     /// evicts for itself, and best with 256 entries or more. Default: four for each core, fewer for a small cache.
     pub fn stripes(mut self, stripes: usize) -> Self {
-        self.stripes = Some(stripes);
+        self.choices.stripes = Some(stripes);
         self
     }
 
     /// How keys are hashed. A hasher that spreads badly costs speed, never correctness. Default: `ahash`, seeded at random.
     pub fn hasher<T: BuildHasher>(self, hasher: T) -> Builder<K, V, T> {
-        let Builder { name, capacity, weigher, versioned_by, time_to_live, time_to_idle, expiry, listener, clock, .. } = self;
-        let Builder {
-            load_timeout,
-            negative_ttl,
-            stripes,
-            ordering,
-            equal,
-            when_forgotten,
-            tombstones,
-            tombstone_ttl,
-            _pair,
-            ..
-        } = self;
-        Builder {
-            name,
-            capacity,
-            weigher,
-            versioned_by,
-            time_to_live,
-            time_to_idle,
-            expiry,
-            listener,
-            clock,
-            load_timeout,
-            negative_ttl,
-            stripes,
-            ordering,
-            equal,
-            when_forgotten,
-            tombstones,
-            tombstone_ttl,
-            hasher,
-            _pair,
-        }
+        Builder { choices: self.choices, hasher }
     }
 
     /// Where ordinary writes find their source version: in the value. An ordinary write is then what
     /// [`insert_at`](Cache::insert_at) is; one that is not newer is refused, counted, and answered with the version that is known.
     /// Runs under no lock. Default: ordinary writes have none.
     pub fn versioned_by(mut self, source: impl Fn(&K, &V) -> u64 + Send + Sync + 'static) -> Self {
-        self.versioned_by = Some(Box::new(source));
+        self.choices.versioned_by = Some(Box::new(source));
         self
     }
 
     /// How source versions of different keys relate. Default: [`Ordering::PerKey`].
     pub fn ordering(mut self, ordering: Ordering) -> Self {
-        self.ordering = ordering;
+        self.choices.ordering = ordering;
         self
     }
 
     /// Whether a write of the source version that is there already replaces it. Default: [`EqualSource::Refuse`].
     pub fn equal_source(mut self, equal: EqualSource) -> Self {
-        self.equal = equal;
+        self.choices.equal = equal;
         self
     }
 
     /// What becomes of source-versioned writes to absent keys while a tombstone is missing. Default: [`WhenForgotten::Refuse`].
     pub fn when_forgotten(mut self, choice: WhenForgotten) -> Self {
-        self.when_forgotten = choice;
+        self.choices.when_forgotten = choice;
         self
     }
 
     /// How many tombstones the whole cache may keep; each takes some 50 bytes, and only source-versioned entries leave one. Zero keeps
     /// none, and is as careful as that must be. Default: 65,536.
     pub fn tombstone_capacity(mut self, tombstones: usize) -> Self {
-        self.tombstones = tombstones;
+        self.choices.tombstones = tombstones;
         self
     }
 
     /// How long a tombstone is kept: the longest lag of a late write that is sure to be refused under [`Ordering::PerKey`]. Default: a
     /// minute.
     pub fn tombstone_ttl(mut self, ttl: Duration) -> Self {
-        self.tombstone_ttl = ttl;
+        self.choices.tombstone_ttl = ttl;
         self
     }
 
     /// What time it is. Default: the system's monotonic time. Nobody asks it in a cache in which nothing depends on time.
     pub fn clock(mut self, clock: Clock) -> Self {
-        self.clock = clock;
+        self.choices.clock = clock;
         self
     }
 
@@ -246,7 +227,7 @@ impl<K, V, S> Builder<K, V, S> {
     /// tokio's timers (with the feature `tokio`, inside its runtime), else by those of a small crate that starts one thread when the first of them
     /// waits. Zero: no load is in time. Default: as long as it takes.
     pub fn load_timeout(mut self, timeout: Duration) -> Self {
-        self.load_timeout = Some(timeout);
+        self.choices.load_timeout = Some(timeout);
         self
     }
 
@@ -254,50 +235,115 @@ impl<K, V, S> Builder<K, V, S> {
     /// from a source that is down. A write, removal or invalidation of the key ends it, and calls that cannot fail load all the same.
     /// Remembered are at most 1,024 errors a stripe. Default: the next call loads again.
     pub fn negative_ttl(mut self, ttl: Duration) -> Self {
-        self.negative_ttl = Some(ttl);
+        self.choices.negative_ttl = Some(ttl);
+        self
+    }
+
+    /// For how long after it has expired a value may still be served by the calls that load, while one of them loads it again: that one
+    /// waits for its loader (or, with a [`spawner`](Self::spawner), for nobody), the others get the stale value at once. If the load fails, they
+    /// go on to. A value that was overwritten, removed or invalidated is never served: it is wrong, not stale. Reads that do not load
+    /// ([`get`](Cache::get) and the like) do not see stale values. They weigh what they weigh. Default: not at all.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let (clock, time) = brindle::Clock::mock();
+    /// let cache = brindle::Cache::builder()
+    ///     .time_to_live(Duration::from_secs(60))
+    ///     .serve_stale(Duration::from_secs(30))
+    ///     .fail_safe()
+    ///     .clock(clock)
+    ///     .build()?;
+    /// cache.insert(1, "a minute old");
+    /// time.advance(Duration::from_secs(61));
+    /// assert_eq!(cache.get(&1), None);
+    /// assert_eq!(cache.try_get_with(&1, || Err("source is down")), Ok("a minute old"));
+    /// # Ok::<(), brindle::BuildError>(())
+    /// ```
+    pub fn serve_stale(mut self, after_expiry: Duration) -> Self {
+        self.choices.stale_for = Some(after_expiry);
+        self
+    }
+
+    /// A load that fails is answered with the stale value instead of the error, as long as [`serve_stale`](Self::serve_stale) allows.
+    /// Default: whoever loads gets the error.
+    pub fn fail_safe(mut self) -> Self {
+        self.choices.fail_safe = true;
+        self
+    }
+
+    /// How old a value becomes before one of the calls that load it loads it again, though it may be served still: that one waits for its
+    /// loader (or, with a [`spawner`](Self::spawner), for nobody), the others get the present value at once. If the load fails, the present value
+    /// is the answer. The moment lies up to a tenth of this time earlier, by chance, so that values written at once are not loaded at
+    /// once. Default: never.
+    pub fn refresh_after(mut self, age: Duration) -> Self {
+        self.choices.refresh_after = Some(age);
+        self
+    }
+
+    /// Loads a value again before its time is up ([`refresh_after`](Self::refresh_after), or its expiry), by chance: the more likely the nearer
+    /// that is, the longer its load took, and the more often it is read. So of many callers of a hot key one loads it in time, and none
+    /// finds it expired. `beta` scales how early: 1 is the published optimum, more is earlier. (Vattani, Chierichetti and Lowenstein, "Optimal
+    /// Probabilistic Cache Stampede Prevention", 2015.) Values that were not loaded have no load time, and are not loaded early.
+    /// Default: never early.
+    pub fn early_refresh(mut self, beta: f64) -> Self {
+        self.choices.early_refresh = Some(beta);
+        self
+    }
+
+    pub(crate) fn background(mut self, background: Background<K, V>) -> Self {
+        self.choices.background = Some(background);
         self
     }
 
     /// Builds the cache. Allocates little: memory comes with the entries.
     ///
     /// # Errors
-    /// [`BuildError`] for zero stripes, and for more than 65,536.
+    /// [`BuildError`] for zero stripes and for more than 65,536, for [`fail_safe`](Self::fail_safe) without
+    /// [`serve_stale`](Self::serve_stale), and for an [`early_refresh`](Self::early_refresh) that is negative or no number.
     pub fn build(self) -> Result<Cache<K, V, S>, BuildError>
     where
         K: Hash + Eq,
         S: BuildHasher,
     {
         let stripes = self.stripe_count()?;
-        let weighted = self.weigher.is_some();
+        self.check_freshness()?;
+        let weighted = self.choices.weigher.is_some();
         let config = StripeConfig {
-            ordering: self.ordering,
-            equal: self.equal,
-            when_forgotten: self.when_forgotten,
-            tombstones: self.tombstones.div_ceil(stripes),
-            tombstone_ttl: self.tombstone_ttl,
-            told: self.listener.is_some(),
+            ordering: self.choices.ordering,
+            equal: self.choices.equal,
+            when_forgotten: self.choices.when_forgotten,
+            tombstones: self.choices.tombstones.div_ceil(stripes),
+            tombstone_ttl: self.choices.tombstone_ttl,
+            told: self.choices.listener.is_some(),
             weighted,
-            expected: expected_entries(self.capacity, stripes, weighted),
+            stale_for: self.choices.stale_for.map_or(0, deadline::nanos),
+            refreshing: self.choices.refresh_after.is_some() || self.choices.early_refresh.is_some(),
+            expected: expected_entries(self.choices.capacity, stripes, weighted),
         };
         let settings = Settings {
-            name: self.name,
-            capacity: self.capacity,
-            weigher: self.weigher,
-            versioned_by: self.versioned_by,
-            time_to_live: self.time_to_live,
-            time_to_idle: self.time_to_idle,
-            expiry: self.expiry,
-            listener: self.listener,
-            clock: self.clock,
-            load_timeout: self.load_timeout,
-            negative_ttl: self.negative_ttl,
+            name: self.choices.name,
+            capacity: self.choices.capacity,
+            weigher: self.choices.weigher,
+            versioned_by: self.choices.versioned_by,
+            time_to_live: self.choices.time_to_live,
+            time_to_idle: self.choices.time_to_idle,
+            expiry: self.choices.expiry,
+            listener: self.choices.listener,
+            clock: self.choices.clock,
+            load_timeout: self.choices.load_timeout,
+            negative_ttl: self.choices.negative_ttl,
+            stale_for: self.choices.stale_for,
+            fail_safe: self.choices.fail_safe,
+            refresh_after: self.choices.refresh_after,
+            early_refresh: self.choices.early_refresh,
+            background: self.choices.background,
         };
         let seed = self.hasher.hash_one(stripes);
         Ok(Cache::from_core(Arc::new(Core::new(settings, stripes, &config, seed)), self.hasher))
     }
 
     fn stripe_count(&self) -> Result<usize, BuildError> {
-        match self.stripes {
+        match self.choices.stripes {
             Some(0) => Err(BuildError::NoStripes),
             Some(stripes) if stripes > MOST_STRIPES => Err(BuildError::TooManyStripes(MOST_STRIPES)),
             Some(stripes) => Ok(stripes.next_power_of_two()),
@@ -305,10 +351,20 @@ impl<K, V, S> Builder<K, V, S> {
         }
     }
 
+    fn check_freshness(&self) -> Result<(), BuildError> {
+        if self.choices.fail_safe && self.choices.stale_for.is_none() {
+            return Err(BuildError::NothingStale);
+        }
+        match self.choices.early_refresh {
+            Some(beta) if !(beta.is_finite() && beta >= 0.0) => Err(BuildError::EarlyRefresh),
+            _ => Ok(()),
+        }
+    }
+
     fn default_stripes(&self) -> usize {
         let cores = available_parallelism().map_or(1, NonZeroUsize::get);
         let wanted = (cores * STRIPES_PER_CORE).next_power_of_two().min(MOST_STRIPES);
-        let enough = (self.capacity / ENTRIES_PER_STRIPE).clamp(1, wanted as u64);
+        let enough = (self.choices.capacity / ENTRIES_PER_STRIPE).clamp(1, wanted as u64);
         1 << enough.ilog2()
     }
 }
@@ -316,9 +372,9 @@ impl<K, V, S> Builder<K, V, S> {
 impl<K, V, S> fmt::Debug for Builder<K, V, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
-            .field("name", &self.name)
-            .field("max_capacity", &self.capacity)
-            .field("stripes", &self.stripes)
+            .field("name", &self.choices.name)
+            .field("max_capacity", &self.choices.capacity)
+            .field("stripes", &self.choices.stripes)
             .finish_non_exhaustive()
     }
 }

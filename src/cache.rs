@@ -15,6 +15,8 @@ use crate::core::Computed;
 use crate::core::Core;
 use crate::core::How;
 use crate::core::Iter;
+#[cfg(feature = "load-times")]
+use crate::core::LoadTimes;
 use crate::core::Op;
 use crate::core::Stats;
 use crate::core::Why;
@@ -159,6 +161,13 @@ impl<K, V, S> Cache<K, V, S> {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.core.stats()
+    }
+
+    /// How long loads took so far, with the feature `load-times`, by the cache's [clock](Builder::clock). Copies a histogram.
+    #[cfg(feature = "load-times")]
+    #[must_use]
+    pub fn load_times(&self) -> LoadTimes {
+        self.core.load_times()
     }
 
     /// Drops every value that has left the cache and is not in use any more. Ordinary writes do this by and by; call it where values

@@ -21,6 +21,10 @@ pub(crate) struct StripeConfig {
     /// A listener wants to hear of what leaves.
     pub(crate) told: bool,
     pub(crate) weighted: bool,
+    /// For how long an expired entry may still be served by loads, in nanoseconds.
+    pub(crate) stale_for: u64,
+    /// Entries want to be loaded again at some moment.
+    pub(crate) refreshing: bool,
     /// Entries expected when the cache is full, where the builder can know.
     pub(crate) expected: Option<usize>,
 }

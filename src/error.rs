@@ -15,12 +15,20 @@ pub enum BuildError {
     NoStripes,
     /// More stripes were asked for than there can be; the field is that greatest number.
     TooManyStripes(usize),
+    /// A fail-safe was asked for, but no time for which stale values may be served.
+    NothingStale,
+    /// The factor of the early refresh is negative or no number.
+    EarlyRefresh,
 }
 
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             BuildError::NoStripes => f.write_str("a cache needs a stripe: ask for one or more, or leave `stripes` out"),
+            BuildError::NothingStale => {
+                f.write_str("nothing stale may be served: say for how long with `serve_stale`, or leave `fail_safe` out")
+            }
+            BuildError::EarlyRefresh => f.write_str("an early refresh needs a factor of zero or more: 1 is a good one"),
             BuildError::TooManyStripes(most) => write!(f, "too many stripes: ask for {most} or fewer, or leave `stripes` out"),
         }
     }

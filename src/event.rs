@@ -29,6 +29,7 @@ pub(crate) struct Terms {
     pub(crate) due: u64,
     pub(crate) last: u64,
     pub(crate) idle: u64,
+    pub(crate) refresh: Refresh,
     /// Keep deadlines for it even if it has none now: reads may set them.
     pub(crate) timed: bool,
     pub(crate) claim: Claim,
@@ -39,6 +40,13 @@ pub(crate) struct Terms {
     pub(crate) assumed: Option<Option<Version>>,
     /// Refuse the write if the value weighs more than the cache may, instead of taking it in and out.
     pub(crate) refuse_heavy: bool,
+}
+
+/// When an entry wants to be loaded again, and how long its load took, in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Refresh {
+    pub(crate) at: u64,
+    pub(crate) took: u64,
 }
 
 /// What the moment of a call adds to a stripe's fixed settings.

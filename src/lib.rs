@@ -61,6 +61,8 @@ pub use crate::cache::EntryOf;
 pub use crate::core::Computed;
 pub use crate::core::Iter;
 pub use crate::core::Lease;
+#[cfg(feature = "load-times")]
+pub use crate::core::LoadTimes;
 pub use crate::core::Op;
 pub use crate::core::Stats;
 pub use crate::entry::Entry;
@@ -75,6 +77,7 @@ pub use crate::error::Unfilled;
 pub use crate::error::WhyUnfilled;
 pub use crate::event::Cause;
 pub use crate::expiry::Expiry;
+pub use crate::face::BackgroundLoad;
 pub use crate::face::Leased;
 pub use crate::failure::Failure;
 pub use crate::loaded::Loaded;

@@ -2,7 +2,7 @@
 //! instead of hanging. Loads are numbers here.
 //!
 //! A thread knows the loads whose loaders are on its stack: a blocking loader for as long as it runs, a future while it is polled. A call
-//! that waits, or leads, inside a loader draws an edge from that loader's load to the one it needs. A cycle of edges would never
+//! that waits, or leads, inside loaders draws an edge from their loads to the one it needs. A cycle of edges would never
 //! end. What a loader does on threads or tasks that it started is not known here: `load_timeout` is for that.
 
 use std::cell::RefCell;
@@ -47,9 +47,9 @@ pub(crate) fn is_inside(number: u64) -> bool {
     INSIDE.try_with(|inside| inside.borrow().contains(&number)).unwrap_or(false)
 }
 
-/// While it lives, one load needs another.
+/// While it lives, the loads that some code is part of need another.
 pub(crate) struct Edge {
-    from: u64,
+    from: Vec<u64>,
     to: u64,
 }
 
@@ -58,22 +58,24 @@ pub(crate) struct Cycle;
 
 /// The running code needs load `number` to end. `None` if it is part of no load itself.
 pub(crate) fn need(number: u64) -> Result<Option<Edge>, Cycle> {
-    let innermost = INSIDE.try_with(|inside| inside.borrow().last().copied()).unwrap_or(None);
-    let Some(from) = innermost else { return Ok(None) };
+    let from = INSIDE.try_with(|inside| inside.borrow().clone()).unwrap_or_default();
+    if from.is_empty() {
+        return Ok(None);
+    }
     let mut edges = EDGES.lock();
     let edges = edges.get_or_insert_default();
-    if reaches(edges, number, from) {
+    if reaches(edges, number, &from) {
         return Err(Cycle);
     }
-    edges.entry(from).or_default().push(number);
+    from.iter().for_each(|&from| edges.entry(from).or_default().push(number));
     Ok(Some(Edge { from, to: number }))
 }
 
-fn reaches(edges: &HashMap<u64, Vec<u64>>, start: u64, goal: u64) -> bool {
+fn reaches(edges: &HashMap<u64, Vec<u64>>, start: u64, goals: &[u64]) -> bool {
     let mut seen = vec![start];
     let mut at = 0;
     while let Some(&number) = seen.get(at) {
-        if number == goal {
+        if goals.contains(&number) {
             return true;
         }
         for &next in edges.get(&number).into_iter().flatten() {
@@ -90,12 +92,13 @@ impl Drop for Edge {
     fn drop(&mut self) {
         let mut guard = EDGES.lock();
         let Some(edges) = guard.as_mut() else { return };
-        if let Some(needs) = edges.get_mut(&self.from) {
+        for from in &self.from {
+            let Some(needs) = edges.get_mut(from) else { continue };
             if let Some(at) = needs.iter().position(|&to| to == self.to) {
                 needs.swap_remove(at);
             }
             if needs.is_empty() {
-                edges.remove(&self.from);
+                edges.remove(from);
             }
         }
         if edges.is_empty() {

@@ -61,8 +61,10 @@ impl<K: Eq, V> Core<K, V> {
                 },
                 (Op::Remove, Some(current)) => current,
                 (Op::Remove, None) => {
-                    // What a load is about to bring is to be removed too.
-                    self.fence(hash, &key);
+                    // What a load is about to bring is to be removed too, and what one has just brought decided anew.
+                    if self.fence(hash, &key) {
+                        continue;
+                    }
                     drop(key);
                     return Computed::Kept(None);
                 }

@@ -17,11 +17,18 @@ pub struct Iter<K, V> {
     /// Where in the stripe to go on.
     from: u64,
     ready: Vec<Pinned<K, V>>,
+    /// Also what has expired and may still be served by loads.
+    stale: bool,
 }
 
 impl<K, V> Iter<K, V> {
     pub(crate) fn new(core: Arc<Core<K, V>>) -> Self {
-        Iter { core, stripe: 0, from: 0, ready: Vec::new() }
+        Iter { core, stripe: 0, from: 0, ready: Vec::new(), stale: false }
+    }
+
+    /// As `new`; with what has expired and may still be served by loads.
+    pub(super) fn with_stale(core: Arc<Core<K, V>>) -> Self {
+        Iter { stale: true, ..Self::new(core) }
     }
 
     fn step(&mut self) {
@@ -29,7 +36,7 @@ impl<K, V> Iter<K, V> {
         let now = self.core.now().unwrap_or(0);
         let mut pins = Vec::new();
         let locked = table.stripe_number(self.stripe).lock();
-        let next = locked.scan(self.from, now, |resident| pins.push(locked.pin(resident)));
+        let next = locked.scan(self.from, now, self.stale, |resident| pins.push(locked.pin(resident)));
         drop(locked);
         self.ready.extend(pins.into_iter().map(|pin| table.keep(self.stripe, pin)));
         match next {

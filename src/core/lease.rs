@@ -45,8 +45,10 @@ pub struct Lease<K, V> {
     /// `None` when the lease has ended.
     flight: Option<Arc<Flight<K, V>>>,
     token: Token,
+    /// When the loader was started, where anybody wants to know how long it takes.
+    begun: Option<u64>,
     /// The load that this one is part of needs it.
-    _edge: Option<Edge>,
+    edge: Option<Edge>,
 }
 
 /// A lease has its flight until it ends, and then nobody asks.
@@ -55,7 +57,7 @@ const OPEN: &str = "the lease has not ended";
 impl<K, V> Lease<K, V> {
     pub(super) fn new(core: &Arc<Core<K, V>>, hash: u64, flight: Arc<Flight<K, V>>, token: Token) -> Self {
         core.tally.loads.fetch_add(1, Ordering::Relaxed);
-        Lease { core: Arc::clone(core), hash, flight: Some(flight), token, _edge: None }
+        Lease { core: Arc::clone(core), hash, flight: Some(flight), token, begun: None, edge: None }
     }
 
     pub(super) fn hash(&self) -> u64 {
@@ -75,11 +77,26 @@ impl<K, V> Lease<K, V> {
         (self.flight.take().expect(OPEN), self.token)
     }
 
-    /// If the caller is part of a load, that load needs this one from here on. It cannot be a cycle: this one needs nothing yet, or what its
-    /// last leader needed.
-    pub(crate) fn needed(mut self) -> Self {
-        self._edge = lineage::need(self.flight().number()).unwrap_or(None);
+    /// The caller goes on to load. If he is part of a load himself, that load needs this one from here on; it cannot be a cycle, as this
+    /// one needs nothing yet, or what its last leader needed.
+    pub(crate) fn begin(mut self) -> Self {
+        self.edge = lineage::need(self.flight().number()).unwrap_or(None);
+        self.alone()
+    }
+
+    /// As `begin`, for a loader that is not part of the caller.
+    pub(crate) fn alone(mut self) -> Self {
+        self.begun = self.core.times_loads().then(|| self.core.settings.clock.now());
         self
+    }
+
+    /// How long the loader took that is done now, in nanoseconds; 0 where nobody wants to know.
+    fn took(&self) -> u64 {
+        let Some(begun) = self.begun else { return 0 };
+        let took = self.core.settings.clock.now().saturating_sub(begun);
+        #[cfg(feature = "load-times")]
+        self.core.load_times.record(took);
+        took
     }
 
     /// While the frame lives, this thread runs the loader.
@@ -109,6 +126,7 @@ impl<K, V> Lease<K, V> {
     }
 
     pub(crate) fn fail_with(mut self, failure: Failure) {
+        self.took();
         let (flight, token) = self.end();
         self.core.fail(self.hash, flight, token, failure);
     }
@@ -149,8 +167,8 @@ impl<K: Eq + Clone, V: Clone> Lease<K, V> {
     }
 
     pub(crate) fn publish(self, loaded: Loaded<V>) -> Result<Version, Unstored<K, V>> {
-        let core = Arc::clone(&self.core);
-        core.publish(self, loaded)
+        let (core, took) = (Arc::clone(&self.core), self.took());
+        core.publish(self, loaded, took)
     }
 }
 

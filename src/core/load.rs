@@ -23,6 +23,7 @@ use crate::table::Fenced;
 use crate::table::Flight;
 use crate::table::Landing;
 use crate::table::Refusal;
+use crate::table::Serving;
 use crate::time::deadline;
 use crate::unwind::Panic;
 use crate::unwind::keep_first;
@@ -44,15 +45,20 @@ pub(crate) struct Wish {
     pub(crate) afresh: bool,
     /// An error will do for an answer.
     pub(crate) fallible: bool,
+    /// It waits for the loads of others.
+    pub(crate) waits: bool,
 }
 
 /// What it gets.
 pub(crate) enum Step<K, V> {
+    /// What may be served: it is live, or stale while somebody else loads.
     Value(EntryRef<K, V>),
     /// Somebody else loads.
     Wait(Seat<K, V>),
-    /// It is the caller's to load.
-    Lead(Lease<K, V>),
+    /// The same, for those who do not wait.
+    Busy,
+    /// It is the caller's to load; here is what may be served meanwhile.
+    Lead(Lease<K, V>, Option<EntryRef<K, V>>),
     /// The last load has failed, and it is too early for another.
     Failed(Failure),
     /// The caller is part of the load that it would wait for.
@@ -205,16 +211,19 @@ impl<K: Eq, V> Core<K, V> {
         Q: Equivalent<K> + ?Sized,
     {
         // Out here, so that whatever panics in the effects of the transition finds them with an owner who gives them back.
-        let (mut step, mut closed) = (None, None);
+        let (mut step, mut stale, mut closed) = (None, None, None);
         self.transition(hash, |locked, now| {
-            let resident = if wish.afresh { None } else { locked.find(hash, key, now) };
-            if let Some(resident) = resident {
-                let pin = locked.pin(resident);
-                step = Some(Step::Value(EntryRef::new(self.table.keep(self.table.stripe_of(hash), pin))));
-                return;
+            let keep = |pin| EntryRef::new(self.table.keep(self.table.stripe_of(hash), pin));
+            match if wish.afresh { None } else { locked.find_serving(hash, key, now) } {
+                Some(Serving::Live(resident)) => {
+                    step = Some(Step::Value(keep(locked.pin(resident))));
+                    return;
+                }
+                Some(Serving::Stale(resident)) => stale = Some(keep(locked.pin(resident))),
+                None => {}
             }
             if let Some(flight) = locked.flight(hash, key, time.now) {
-                step = self.join_flight(hash, &flight, wish, time);
+                step = self.join_flight(hash, &flight, wish, time, &mut stale);
                 if step.is_none() {
                     closed = locked.close(hash, &flight);
                 }
@@ -223,7 +232,7 @@ impl<K: Eq, V> Core<K, V> {
                 && let Some(flight) = fresh.take()
             {
                 locked.open(hash, Arc::clone(&flight));
-                step = Some(Step::Lead(Lease::new(self, hash, flight, Flight::<K, V>::FIRST)));
+                step = Some(Step::Lead(Lease::new(self, hash, flight, Flight::<K, V>::FIRST), stale.take()));
             }
         });
         drop((fresh, closed));
@@ -231,46 +240,72 @@ impl<K: Eq, V> Core<K, V> {
     }
 
     /// What a flight that was found by its key has for the caller. `None` if it is one that failed, and no answer any more.
-    fn join_flight(self: &Arc<Self>, hash: u64, flight: &Arc<Flight<K, V>>, wish: Wish, time: LeaseTime) -> Option<Step<K, V>> {
-        match flight.landed() {
-            Some(Some(Landing::Failed { failure, until })) if wish.fallible && !deadline::is_due(*until, time.now) => {
-                return Some(Step::Failed(failure.clone()));
-            }
+    fn join_flight(
+        self: &Arc<Self>,
+        hash: u64,
+        flight: &Arc<Flight<K, V>>,
+        wish: Wish,
+        time: LeaseTime,
+        stale: &mut Option<EntryRef<K, V>>,
+    ) -> Option<Step<K, V>> {
+        let failure = match flight.landed() {
+            None => None,
+            Some(Some(Landing::Failed { failure, until })) if !deadline::is_due(*until, time.now) => Some(failure),
             Some(_) => return None,
-            None => {}
-        }
-        if lineage::is_inside(flight.number()) {
-            return Some(Step::Reentrant);
-        }
-        if let Some(token) = flight.take_overdue(time.now, time.until) {
+        };
+        if failure.is_none()
+            && let Some(token) = flight.take_overdue(time.now, time.until)
+        {
             self.tally.timeouts.fetch_add(1, Ordering::Relaxed);
             self.tally.takeovers.fetch_add(1, Ordering::Relaxed);
-            return Some(Step::Lead(Lease::new(self, hash, Arc::clone(flight), token)));
+            return Some(Step::Lead(Lease::new(self, hash, Arc::clone(flight), token), stale.take()));
         }
-        self.tally.waits.fetch_add(1, Ordering::Relaxed);
-        Some(Step::Wait(Seat::take(self, hash, Arc::clone(flight))))
+        if let Some(stale) = stale.take() {
+            self.count_stale();
+            return Some(Step::Value(stale));
+        }
+        if !wish.waits {
+            return Some(Step::Busy);
+        }
+        match failure {
+            Some(failure) => wish.fallible.then(|| Step::Failed(failure.clone())),
+            None if lineage::is_inside(flight.number()) => Some(Step::Reentrant),
+            None => {
+                self.tally.waits.fetch_add(1, Ordering::Relaxed);
+                Some(Step::Wait(Seat::take(self, hash, Arc::clone(flight))))
+            }
+        }
     }
 }
 
 impl<K: Eq + Clone, V: Clone> Core<K, V> {
     /// Stores what was loaded under a lease, if that still counts. The value comes back if it was not stored; those who wait have it
     /// then, or the newer one that is there.
-    pub(super) fn publish(self: &Arc<Self>, mut lease: Lease<K, V>, loaded: Loaded<V>) -> Result<Version, Unstored<K, V>> {
+    pub(super) fn publish(
+        self: &Arc<Self>,
+        mut lease: Lease<K, V>,
+        loaded: Loaded<V>,
+        took: u64,
+    ) -> Result<Version, Unstored<K, V>> {
         let Loaded { value, source, ttl } = loaded;
         let claim = source.map_or(Claim::Unversioned, Claim::At);
         let mut value = Some(value);
         let mut spare = None;
+        let how = How { claim, ttl, took, ..How::PLAIN };
+        let mut terms = self.leased_terms(&lease, value.as_ref().expect(HERE), how);
         let why = loop {
-            let how = How { claim, ttl, ..How::PLAIN };
-            let terms = Terms { leased: true, ..self.terms(lease.hash(), lease.key(), value.as_ref().expect(HERE), how) };
             match self.try_publish(&mut lease, &terms, &mut value, &mut spare) {
                 Try::Stored(version) => return Ok(version),
                 Try::NeedsKey => spare = Some(lease.key().clone()),
-                Try::Changed => {}
+                Try::Changed => terms = self.leased_terms(&lease, value.as_ref().expect(HERE), how),
                 Try::Not(why) => break why,
             }
         };
         Err(self.unstored(lease, value.expect(HERE), why))
+    }
+
+    fn leased_terms(&self, lease: &Lease<K, V>, value: &V, how: How) -> Terms {
+        Terms { leased: true, ..self.terms(lease.hash(), lease.key(), value, how) }
     }
 
     fn try_publish(
@@ -286,7 +321,8 @@ impl<K: Eq + Clone, V: Clone> Core<K, V> {
         let tried = self.transition_in(number, |locked, now| {
             let flight = lease.flight();
             if !locked.is_open(terms.hash, flight) {
-                return Try::Not(WhyUnfilled::Fenced);
+                // What is neither open nor fenced was ended by another lease.
+                return Try::Not(if flight.is_fenced() { WhyUnfilled::Fenced } else { WhyUnfilled::TimedOut });
             }
             if !flight.is_led_by(lease.token(), lease_now) {
                 return Try::Not(WhyUnfilled::TimedOut);

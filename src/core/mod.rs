@@ -4,9 +4,12 @@
 
 mod compute;
 mod effects;
+mod fresh;
 mod iter;
 mod lease;
 mod load;
+#[cfg(feature = "load-times")]
+mod load_times;
 mod read;
 mod remove;
 mod room;
@@ -35,10 +38,13 @@ use crate::time::Clock;
 
 pub use self::compute::Computed;
 pub use self::compute::Op;
+pub(crate) use self::fresh::Hit;
 pub use self::iter::Iter;
 pub use self::lease::Lease;
 pub(crate) use self::load::Step;
 pub(crate) use self::load::Wish;
+#[cfg(feature = "load-times")]
+pub use self::load_times::LoadTimes;
 pub(crate) use self::seat::Came;
 pub(crate) use self::seat::Seat;
 pub use self::stats::Stats;
@@ -49,6 +55,7 @@ pub(crate) use self::write::Why;
 
 /// What of a pair decides its weight or its source version.
 pub(crate) type Measure<K, V> = Box<dyn Fn(&K, &V) -> u64 + Send + Sync>;
+pub(crate) type Background<K, V> = Box<dyn Fn(Lease<K, V>) + Send + Sync>;
 pub(crate) type Listener<K, V> = Box<dyn Fn(Removed<K, V>) + Send + Sync>;
 
 /// The user's callbacks and the choices that no stripe needs.
@@ -64,6 +71,14 @@ pub(crate) struct Settings<K, V> {
     pub(crate) clock: Clock,
     pub(crate) load_timeout: Option<Duration>,
     pub(crate) negative_ttl: Option<Duration>,
+    /// For how long loads may serve what has expired.
+    pub(crate) stale_for: Option<Duration>,
+    pub(crate) fail_safe: bool,
+    pub(crate) refresh_after: Option<Duration>,
+    /// The factor of XFetch.
+    pub(crate) early_refresh: Option<f64>,
+    /// Loads without the caller.
+    pub(crate) background: Option<Background<K, V>>,
 }
 
 /// The one core under every face. Shared by all handles of a cache.
@@ -72,12 +87,16 @@ pub(crate) struct Core<K, V> {
     pub(crate) settings: Settings<K, V>,
     /// Which hits are sampled for the steering.
     sampler: AtomicU32,
+    /// Whether entries want to be loaded again before they end.
+    refreshing: bool,
     /// Whether anything in the cache depends on time. Once it does, it stays so.
     timed: AtomicBool,
     line: Contended,
     steering: Mutex<Steering>,
     listener_panics: AtomicU64,
     tally: Tally,
+    #[cfg(feature = "load-times")]
+    load_times: load_times::Recorder,
 }
 
 /// What writers change, on a cache line that hits do not read.
@@ -95,9 +114,11 @@ impl<K, V> Core<K, V> {
         let capacity = settings.capacity.min(MOST_WEIGHT);
         let steering = Steering::new(capacity, config.weighted, seed);
         let timed = settings.time_to_live.is_some() || settings.time_to_idle.is_some() || settings.expiry.is_some();
+        let timed = timed || config.refreshing;
         Core {
             table: Arc::new(Table::new(stripes, config, seed)),
             sampler: AtomicU32::new(steering.sampler().pack()),
+            refreshing: config.refreshing,
             timed: AtomicBool::new(timed || settings.versioned_by.is_some()),
             line: Contended {
                 weight: AtomicU64::new(0),
@@ -107,6 +128,8 @@ impl<K, V> Core<K, V> {
             steering: Mutex::new(steering),
             listener_panics: AtomicU64::new(0),
             tally: Tally::default(),
+            #[cfg(feature = "load-times")]
+            load_times: load_times::Recorder::new(),
             settings,
         }
     }

@@ -90,6 +90,10 @@ impl<K, V> Core<K, V> {
         found.reading().sample(u64::from(ordinal(hash)) | weight.min(u64::from(u32::MAX)) << 32);
     }
 
+    pub(super) fn stale_for(&self) -> u64 {
+        self.settings.stale_for.map_or(0, deadline::nanos)
+    }
+
     fn is_live(&self, found: &Found<'_, K, V>) -> bool {
         !deadline::is_due(found.deadline(), self.settings.clock.now())
     }
@@ -101,8 +105,12 @@ impl<K, V> Core<K, V> {
     {
         let now = self.settings.clock.now();
         let deadlines = found.deadlines();
-        if deadline::is_due(deadlines.soonest(), now) {
-            self.drop_expired(hash, key);
+        let soonest = deadlines.soonest();
+        if deadline::is_due(soonest, now) {
+            // What loads may still serve stays for them.
+            if deadline::is_due(soonest.saturating_add(self.stale_for()), now) {
+                self.drop_expired(hash, key);
+            }
             return false;
         }
         if let Some(tti) = self.settings.time_to_idle {

@@ -22,12 +22,15 @@ impl<K, V> Core<K, V> {
         })
     }
 
-    /// No load of `key` that is under way may be stored.
-    pub(super) fn fence<Q>(&self, hash: u64, key: &Q)
+    /// No load of `key` that is under way may be stored, and what has expired is not served any more. Is there an entry?
+    pub(super) fn fence<Q>(&self, hash: u64, key: &Q) -> bool
     where
         Q: Equivalent<K> + ?Sized,
     {
-        self.transition(hash, |locked, _| locked.fence(hash, key));
+        self.transition(hash, |locked, now| {
+            locked.fence(hash, key);
+            locked.find(hash, key, now).is_some()
+        })
     }
 
     /// Removes the entry of `key`, fences its flight, and clones its value. The value lives until it is cloned, held as by a reader.
@@ -103,7 +106,7 @@ impl<K: Eq, V> Core<K, V> {
         for number in 0..self.table.stripes().len() {
             self.transition_in(number, |locked, _| locked.fence_all());
         }
-        for mut guard in super::Iter::new(Arc::clone(self)) {
+        for mut guard in super::Iter::with_stale(Arc::clone(self)) {
             let hash = hash(guard.key());
             // A value that comes while its predecessor is judged is judged as well.
             while !keep(guard.key(), guard.value()) && !self.remove_version(hash, guard.key(), guard.version()) {

@@ -48,7 +48,7 @@ pub struct Stats {
     pub stale_served: u64,
     /// Calls that joined the load of another.
     pub waits: u64,
-    /// Loads under way at present, and failed ones that are remembered for their `negative_ttl`.
+    /// Loads under way at present.
     pub flights: usize,
     /// Tombstones held at present.
     pub tombstones: usize,
@@ -76,11 +76,11 @@ impl<K, V> Core<K, V> {
         let mut stats = Stats { hits, misses, listener_panics, len: self.entries(), weight: self.weight(), ..Stats::default() };
         stats.add_tally(&self.tally);
         for stripe in self.table.stripes() {
-            stats.flights += stripe.flights();
             let locked = stripe.lock();
             let (held, lost) = locked.tombstones();
             stats.tombstones += held;
             stats.tombstones_lost += lost;
+            stats.flights += locked.loads();
             stats.add(locked.counts());
         }
         stats

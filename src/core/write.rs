@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::entry::EntryRef;
 use crate::event::Moment;
+use crate::event::Refresh;
 use crate::event::Terms;
 use crate::expiry::Expiry;
 use crate::rule::swap::Condition;
@@ -25,10 +26,13 @@ pub(crate) struct How {
     /// Instead of the cache's time to live.
     pub(crate) ttl: Option<Duration>,
     pub(crate) refuse_heavy: bool,
+    /// How long its load took, in nanoseconds; 0 if that is not known.
+    pub(crate) took: u64,
 }
 
 impl How {
-    pub(crate) const PLAIN: How = How { claim: Claim::Unversioned, condition: Condition::Always, ttl: None, refuse_heavy: false };
+    pub(crate) const PLAIN: How =
+        How { claim: Claim::Unversioned, condition: Condition::Always, ttl: None, refuse_heavy: false, took: 0 };
 }
 
 /// A pair stays with its writer until it is admitted.
@@ -79,6 +83,11 @@ impl<K: Eq, V> Core<K, V> {
             claim,
             condition,
             leased: false,
+            refresh: if self.refreshing {
+                self.refresh_at(hash, now, how.took)
+            } else {
+                Refresh { at: deadline::NEVER, took: 0 }
+            },
             assumed: None,
             refuse_heavy,
         };

@@ -35,11 +35,11 @@ where
     V: Clone,
     Q: Equivalent<K> + ToOwned<Owned = K> + ?Sized,
 {
-    let mut next = call.ask();
+    let mut next = call.start();
     loop {
         next = match next {
             Next::Value(value) => return Ok(value),
-            Next::Failed(failure) => return Err(call.failed(failure, sharing)),
+            Next::Failed(failure) => return Err(sharing.returned(failure)),
             Next::Reentrant => return Err(LoadError::Reentrant),
             Next::Wait(seat) => call.came(wait(seat)),
             Next::Lead(lease) => {
@@ -52,7 +52,7 @@ where
     }
 }
 
-fn wait<K, V: Clone>(mut seat: Seat<K, V>) -> Came<K, V> {
+pub(super) fn wait<K, V: Clone>(mut seat: Seat<K, V>) -> Came<K, V> {
     loop {
         match seat.look(Waiter::this_thread()) {
             Ok(came) => return came,
@@ -103,7 +103,7 @@ where
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
-        if let Some(value) = self.get(key) {
+        if let Some(value) = self.hit(key) {
             return value;
         }
         infallible(run(&self.call(key, INFALLIBLE), &Sharing::typed(), || Ok(Loaded::new(load()))))
@@ -134,7 +134,7 @@ where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
         E: Clone + Send + Sync + 'static,
     {
-        if let Some(value) = self.get(key) {
+        if let Some(value) = self.hit(key) {
             return Ok(value);
         }
         run(&self.call(key, FALLIBLE), &Sharing::typed(), || load().map(Loaded::new))
@@ -161,7 +161,7 @@ where
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
-        if let Some(value) = self.get(key) {
+        if let Some(value) = self.hit(key) {
             return Ok(value);
         }
         run(&self.call(key, FALLIBLE), &Sharing::local(), || load().map(Loaded::new))
@@ -188,7 +188,7 @@ where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
         E: Clone + Send + Sync + 'static,
     {
-        if let Some(value) = self.get(key) {
+        if let Some(value) = self.hit(key) {
             return Ok(value);
         }
         run(&self.call(key, FALLIBLE), &Sharing::typed(), load)
@@ -277,13 +277,13 @@ where
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
-        if let Some(value) = self.get(key) {
+        if let Some(value) = self.hit(key) {
             return Leased::Value(value);
         }
         // A moment that the computer's clock cannot express never comes.
         let end = patience.and_then(|patience| Instant::now().checked_add(patience));
         let call = self.call(key, INFALLIBLE);
-        let mut next = call.ask();
+        let mut next = call.start();
         loop {
             next = match next {
                 Next::Value(value) => return Leased::Value(value),

@@ -10,6 +10,7 @@ use equivalent::Equivalent;
 use crate::cache::Cache;
 use crate::core::Came;
 use crate::core::Core;
+use crate::core::Hit;
 use crate::core::Lease;
 use crate::core::Seat;
 use crate::core::Step;
@@ -43,9 +44,11 @@ impl<K, V: fmt::Debug> fmt::Debug for Leased<K, V> {
 }
 
 /// A value, or an error, whatever there is.
-pub(super) const FALLIBLE: Wish = Wish { afresh: false, fallible: true };
+pub(super) const FALLIBLE: Wish = Wish { afresh: false, fallible: true, waits: true };
 /// A value: errors of others are no answer.
-pub(super) const INFALLIBLE: Wish = Wish { afresh: false, fallible: false };
+pub(super) const INFALLIBLE: Wish = Wish { afresh: false, fallible: false, waits: true };
+/// Another value for one that may be served still: whoever comes first loads it.
+const DUE: Wish = Wish { afresh: true, fallible: true, waits: false };
 
 /// The same of a call that loads even if there is a value.
 pub(super) const fn afresh(wish: Wish) -> Wish {
@@ -69,6 +72,16 @@ impl<E: Clone + Send + Sync + 'static> Sharing<E> {
 }
 
 impl<E> Sharing<E> {
+    /// The own error, for those who wait.
+    pub(super) fn shared(&self, error: &E) -> Failure {
+        (self.out)(error)
+    }
+
+    /// The error of another's load.
+    pub(super) fn returned(&self, failure: Failure) -> LoadError<E> {
+        (self.back)(failure)
+    }
+
     /// The error stays with its maker.
     pub(super) fn local() -> Self {
         Sharing { out: |_| Failure::unshared::<E>(), back: LoadError::Elsewhere }
@@ -80,6 +93,16 @@ impl<K, V, S: BuildHasher> Cache<K, V, S>
 where
     K: Hash + Eq,
 {
+    /// The value of `key`, where that is all there is to a hit; a call goes on from there if there is none.
+    #[inline(always)]
+    pub(super) fn hit<Q>(&self, key: &Q) -> Option<V>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+        V: Clone,
+    {
+        if self.core().is_refreshing() { None } else { self.get(key) }
+    }
+
     pub(super) fn call<'a, Q: Hash + ?Sized>(&'a self, key: &'a Q, wish: Wish) -> Call<'a, K, V, Q> {
         Call { core: self.core(), hash: self.hash(key), key, wish }
     }
@@ -109,13 +132,46 @@ where
     V: Clone,
     Q: Equivalent<K> + ToOwned<Owned = K> + ?Sized,
 {
+    /// The first step, of a call that has not looked yet whether there is a value, or has missed it.
+    pub(super) fn start(&self) -> Next<K, V> {
+        if self.core.is_refreshing() && !self.wish.afresh {
+            match self.core.read_refreshing(self.hash, self.key) {
+                Some(Hit::Fresh(value)) => return Next::Value(value),
+                Some(Hit::Due(value)) => return self.renew(value),
+                None => {}
+            }
+        }
+        self.ask()
+    }
+
     pub(super) fn ask(&self) -> Next<K, V> {
         match self.core.ask(self.hash, self.key, self.wish) {
             Step::Value(entry) => Next::Value(entry.value().clone()),
             Step::Failed(failure) => Next::Failed(failure),
             Step::Reentrant => Next::Reentrant,
-            Step::Lead(lease) => Next::Lead(lease.needed()),
             Step::Wait(seat) => Next::Wait(seat),
+            Step::Busy => unreachable!("who asks for a value waits for it"),
+            Step::Lead(lease, None) => Next::Lead(lease.begin()),
+            Step::Lead(lease, Some(stale)) => match &self.core.settings.background {
+                Some(background) => {
+                    self.core.count_stale();
+                    background(lease);
+                    Next::Value(stale.value().clone())
+                }
+                None => Next::Lead(lease.begin()),
+            },
+        }
+    }
+
+    /// There is a value, and it should be loaded again: by the caller, if nobody else is at it.
+    fn renew(&self, value: V) -> Next<K, V> {
+        let Step::Lead(lease, _) = self.core.ask(self.hash, self.key, DUE) else { return Next::Value(value) };
+        match &self.core.settings.background {
+            Some(background) => {
+                background(lease);
+                Next::Value(value)
+            }
+            None => Next::Lead(lease.begin()),
         }
     }
 
@@ -123,7 +179,7 @@ where
     pub(super) fn came(&self, came: Came<K, V>) -> Next<K, V> {
         match came {
             Came::Value(value) => Next::Value(value),
-            Came::Lead(lease) => Next::Lead(lease.needed()),
+            Came::Lead(lease) => Next::Lead(lease.begin()),
             Came::Failed(failure) if self.wish.fallible => Next::Failed(failure),
             Came::Failed(_) | Came::Nothing => self.ask(),
         }
@@ -139,8 +195,10 @@ where
         let loaded = match result {
             Ok(loaded) => loaded,
             Err(error) => {
-                lease.fail_with((sharing.out)(&error));
-                return Err(LoadError::Failed(error));
+                lease.fail_with(sharing.shared(&error));
+                let fallback =
+                    if self.wish.afresh || !self.core.falls_back() { None } else { self.core.fall_back(self.hash, self.key) };
+                return fallback.ok_or(LoadError::Failed(error));
             }
         };
         // Before it is given up, so that a panic of `Clone` leaves the lease to the next.
@@ -150,10 +208,6 @@ where
             // What is newer goes instead, to the caller as to those who wait.
             Err(unstored) => Ok(unstored.instead.map_or(own, |entry| entry.value().clone())),
         }
-    }
-
-    pub(super) fn failed<E>(&self, failure: Failure, sharing: &Sharing<E>) -> LoadError<E> {
-        (sharing.back)(failure)
     }
 }
 

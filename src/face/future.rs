@@ -42,11 +42,11 @@ where
     Q: Equivalent<K> + ToOwned<Owned = K> + ?Sized,
 {
     let mut load = pin!(load);
-    let mut next = call.ask();
+    let mut next = call.start();
     loop {
         next = match next {
             Next::Value(value) => return Ok(value),
-            Next::Failed(failure) => return Err(call.failed(failure, &sharing)),
+            Next::Failed(failure) => return Err(sharing.returned(failure)),
             Next::Reentrant => return Err(LoadError::Reentrant),
             Next::Wait(seat) => call.came(wait(seat).await),
             Next::Lead(lease) => {
@@ -58,12 +58,12 @@ where
 }
 
 /// Polls a loader. What it calls knows which load it is part of.
-fn poll_inside<K, V, F: Future>(lease: &Lease<K, V>, load: Pin<&mut F>, context: &mut Context<'_>) -> Poll<F::Output> {
+pub(super) fn poll_inside<K, V, F: Future>(lease: &Lease<K, V>, load: Pin<&mut F>, context: &mut Context<'_>) -> Poll<F::Output> {
     let _frame = lease.enter();
     load.poll(context)
 }
 
-async fn wait<K, V: Clone>(mut seat: Seat<K, V>) -> Came<K, V> {
+pub(super) async fn wait<K, V: Clone>(mut seat: Seat<K, V>) -> Came<K, V> {
     let mut timer = None;
     poll_fn(move |context| poll_seat(&mut seat, &mut timer, context)).await
 }
@@ -115,7 +115,7 @@ where
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
-        if let Some(value) = self.get(key) {
+        if let Some(value) = self.hit(key) {
             return value;
         }
         let load = async { Ok(Loaded::new(load.await)) };
@@ -146,7 +146,7 @@ where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
         E: Clone + Send + Sync + 'static,
     {
-        if let Some(value) = self.get(key) {
+        if let Some(value) = self.hit(key) {
             return Ok(value);
         }
         run(self.call(key, FALLIBLE), Sharing::typed(), async { load.await.map(Loaded::new) }).await
@@ -164,7 +164,7 @@ where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
         E: Clone + Send + Sync + 'static,
     {
-        if let Some(value) = self.get(key) {
+        if let Some(value) = self.hit(key) {
             return Ok(value);
         }
         run(self.call(key, FALLIBLE), Sharing::typed(), load).await
@@ -220,11 +220,11 @@ where
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
-        if let Some(value) = self.get(key) {
+        if let Some(value) = self.hit(key) {
             return Leased::Value(value);
         }
         let call = self.call(key, INFALLIBLE);
-        let mut next = call.ask();
+        let mut next = call.start();
         loop {
             next = match next {
                 Next::Value(value) => return Leased::Value(value),

@@ -45,6 +45,8 @@ const MOST_FAILED: usize = 1024;
 struct Open<K, V> {
     hash: u64,
     flight: Arc<Flight<K, V>>,
+    /// It is among the failed ones that stay.
+    failed: bool,
 }
 
 /// A failed flight that stays until it is due.
@@ -90,9 +92,11 @@ impl<K, V> Flights<K, V> {
 
     fn remove(&mut self, hash: u64, number: u64) -> Option<Arc<Flight<K, V>>> {
         let found = self.open.find_entry(spread(hash), |open| open.flight.number() == number).ok()?;
-        let flight = found.remove().0.flight;
-        if !self.failed.is_empty() {
+        let Open { flight, failed, .. } = found.remove().0;
+        if failed && self.failed.front().is_some_and(|oldest| oldest.number != number) {
             self.failed.retain(|failed| failed.number != number);
+        } else if failed {
+            self.failed.pop_front();
         }
         if self.open.is_empty() && self.open.capacity() > SMALL {
             self.open = HashTable::new();
@@ -112,6 +116,11 @@ impl<K, V> Flights<K, V> {
 }
 
 impl<K, V> Locked<'_, K, V> {
+    /// Loads under way.
+    pub(crate) fn loads(&self) -> usize {
+        self.state.flights.open.len() - self.state.flights.failed.len()
+    }
+
     /// The flight of `key`, failed ones that are not due yet among them.
     pub(crate) fn flight<Q>(&mut self, hash: u64, key: &Q, now: u64) -> Option<Arc<Flight<K, V>>>
     where
@@ -123,7 +132,7 @@ impl<K, V> Locked<'_, K, V> {
 
     /// From here on the flight is found by its key. No other may be.
     pub(crate) fn open(&mut self, hash: u64, flight: Arc<Flight<K, V>>) {
-        self.state.flights.open.insert_unique(spread(hash), Open { hash, flight }, |open| spread(open.hash));
+        self.state.flights.open.insert_unique(spread(hash), Open { hash, flight, failed: false }, |open| spread(open.hash));
         self.count_flights();
     }
 
@@ -144,7 +153,10 @@ impl<K, V> Locked<'_, K, V> {
         if self.state.flights.failed.len() >= MOST_FAILED {
             self.drop_oldest_failed();
         }
-        self.state.flights.failed.push_back(Backoff { due, hash, number: flight.number() });
+        if let Some(open) = self.state.flights.open.find_mut(spread(hash), |open| open.flight.number() == flight.number()) {
+            open.failed = true;
+            self.state.flights.failed.push_back(Backoff { due, hash, number: flight.number() });
+        }
     }
 
     /// No load of `key` that is under way may be stored.
@@ -205,7 +217,7 @@ impl<K, V> Locked<'_, K, V> {
     }
 
     fn drop_oldest_failed(&mut self) {
-        let Some(Backoff { hash, number, .. }) = self.state.flights.failed.pop_front() else { return };
+        let Some(&Backoff { hash, number, .. }) = self.state.flights.failed.front() else { return };
         let flight = self.state.flights.remove(hash, number);
         self.state.flights.let_go(flight);
         if self.state.flights.failed.is_empty() {

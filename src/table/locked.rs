@@ -1,4 +1,4 @@
-//! A stripe with its lock held: look an entry up, take one out, expire, evict, scan. Each call leaves the stripe whole.
+//! A stripe with its lock held: look an entry up, take one out, evict, scan. Each call leaves the stripe whole.
 
 use equivalent::Equivalent;
 
@@ -31,8 +31,6 @@ use super::slab::Slab;
 use super::stripe::State;
 use super::stripe::Stripe;
 
-/// Expired entries that one call takes out, and tombstones that it looks at.
-const SWEPT: usize = 8;
 /// Buckets that one step of a scan covers.
 const SCANNED: u64 = 16;
 
@@ -115,21 +113,15 @@ impl<'a, K, V> Locked<'a, K, V> {
         unsafe { self.stripe.slab.node(slot) }
     }
 
-    /// The entry of `key`, if it has not expired; an expired one is taken out on the way.
+    /// The entry of `key`, expired or not.
     #[inline(always)]
-    pub(crate) fn find<Q>(&mut self, hash: u64, key: &Q, now: u64) -> Option<Resident<'a, K, V>>
+    pub(super) fn locate<Q>(&self, hash: u64, key: &Q) -> Option<Resident<'a, K, V>>
     where
         Q: Equivalent<K> + ?Sized,
     {
         // SAFETY: linked nodes are occupied, and the lock keeps them so.
         let is = |slot| key.equivalent(unsafe { &self.node(slot).pair().0 });
-        let spot = self.index().find(hash, is)?;
-        let resident = self.resident_at(spot);
-        if resident.node.has(TIMED) && deadline::is_due(self.deadline(spot.slot), now) {
-            self.take_out(resident, Cause::Expired, now);
-            return None;
-        }
-        Some(resident)
+        self.index().find(hash, is).map(|spot| self.resident_at(spot))
     }
 
     #[inline(always)]
@@ -236,51 +228,8 @@ impl<'a, K, V> Locked<'a, K, V> {
         }
     }
 
-    /// Drops some entries whose time is up, and some tombstones that are too old to matter.
-    #[inline(always)]
-    pub(crate) fn sweep(&mut self, now: u64) {
-        if !self.state.graves.is_empty() {
-            self.state.graves.sweep(now, SWEPT);
-        }
-        if !self.state.flights.is_empty() {
-            self.sweep_failed(now);
-        }
-        if self.state.wheel.next_due() <= now {
-            self.expire_some(now);
-        }
-    }
-
-    #[cold]
-    fn expire_some(&mut self, now: u64) {
-        let mut due = Vec::new();
-        self.state.wheel.advance(now, SWEPT, &mut due);
-        due.into_iter().for_each(|slot| self.expire(slot, now));
-    }
-
-    /// A read has brought the deadline of `key` forward.
-    pub(crate) fn reschedule<Q>(&mut self, hash: u64, key: &Q, now: u64)
-    where
-        Q: Equivalent<K> + ?Sized,
-    {
-        if let Some(resident) = self.find(hash, key, now).filter(|resident| resident.node.has(TIMED)) {
-            let slot = resident.spot.slot;
-            let deadline = self.deadline(slot);
-            self.state.wheel.schedule(slot, deadline);
-        }
-    }
-
-    /// The wheel says that `slot` is due; reads may have moved its deadline since.
-    fn expire(&mut self, slot: u32, now: u64) {
-        let deadline = self.deadline(slot);
-        if !deadline::is_due(deadline, now) {
-            self.state.wheel.schedule(slot, deadline);
-            return;
-        }
-        self.take_out(self.resident(slot), Cause::Expired, now);
-    }
-
     /// The resident entry in a slot that is in the table.
-    fn resident(&self, slot: u32) -> Resident<'a, K, V> {
+    pub(super) fn resident(&self, slot: u32) -> Resident<'a, K, V> {
         let spot = self.index().find(self.node(slot).hash(), |other| other == slot);
         self.resident_at(spot.expect("the table has what wheel and policy have"))
     }
@@ -322,9 +271,10 @@ impl<'a, K, V> Locked<'a, K, V> {
         }
     }
 
-    /// Shows the live entries whose ordinals lie in the next part of the stripe; gives back where to go on. Ordinals do not move when
-    /// the index grows, so a scan in steps sees every entry that stays throughout, once.
-    pub(crate) fn scan(&self, from: u64, now: u64, mut see: impl FnMut(Resident<'a, K, V>)) -> Option<u64> {
+    /// Shows the entries whose ordinals lie in the next part of the stripe, those that have expired only if `stale` ones are wanted and
+    /// they may still be served; gives back where to go on. Ordinals do not move when the index grows, so a scan in steps sees every entry
+    /// that stays throughout, once.
+    pub(crate) fn scan(&self, from: u64, now: u64, stale: bool, mut see: impl FnMut(Resident<'a, K, V>)) -> Option<u64> {
         let index = self.index();
         let until = (from + ((SCANNED << 32) / index.len() as u64).max(1)).min(1 << 32);
         let (first, last) = (index.home(from as u32), index.home((until - 1) as u32));
@@ -333,7 +283,8 @@ impl<'a, K, V> Locked<'a, K, V> {
             for spot in index.spots(bucket) {
                 let resident = self.resident_at(spot);
                 let at = u64::from(ordinal(resident.node.hash()));
-                if (from..until).contains(&at) && !deadline::is_due(self.deadline(spot.slot), now) {
+                let end = if stale { self.end(spot.slot) } else { self.deadline(spot.slot) };
+                if (from..until).contains(&at) && !deadline::is_due(end, now) {
                     see(resident);
                 }
             }

@@ -4,6 +4,7 @@
 //! `unsafe` lives in `node` and `slab` (memory of entries), `reader` (who is using what), `stripe` and `reclaim` (which join the two).
 
 mod bucket;
+mod expire;
 mod flights;
 mod graves;
 mod index;
@@ -17,6 +18,7 @@ mod slab;
 mod stripe;
 mod stripes;
 
+pub(crate) use self::expire::Serving;
 pub(crate) use self::flights::Fenced;
 pub(crate) use self::flights::Flight;
 pub(crate) use self::flights::Landing;

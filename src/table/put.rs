@@ -207,6 +207,11 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
                 deadlines.last.store(terms.last, Ordering::Relaxed);
                 deadlines.idle.store(terms.idle, Ordering::Relaxed);
             }
+            if self.state.config.refreshing {
+                let refresh = slab.refresh(slot);
+                refresh.at.store(terms.refresh.at, Ordering::Relaxed);
+                refresh.took.store(terms.refresh.took, Ordering::Relaxed);
+            }
             let node = slab.node(slot);
             node.fill(hash, version.revision(), flags, pair);
             Fresh { slot, node, version }
@@ -249,7 +254,8 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
             (false, false) => {}
         }
         if old.node.has(TIMED) {
-            self.state.wheel.replace(old_slot, slot, terms.due.min(terms.idle));
+            let end = self.end_after(terms.due.min(terms.idle));
+            self.state.wheel.replace(old_slot, slot, end);
         } else {
             self.schedule(slot, node, terms);
         }
@@ -270,7 +276,8 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
     #[inline(always)]
     fn schedule(&mut self, slot: u32, node: &Node<K, V>, terms: &Terms) {
         if node.has(TIMED) {
-            self.state.wheel.schedule(slot, terms.due.min(terms.idle));
+            let end = self.end_after(terms.due.min(terms.idle));
+            self.state.wheel.schedule(slot, end);
         }
     }
 

@@ -1,5 +1,5 @@
 //! A stripe's nodes, in chunks that never move and are freed with the cache, named by 32-bit slots. Beside the nodes a chunk has
-//! columns for what only some caches need (source versions, deadlines, weights, pins), made when the first entry needs them.
+//! columns for what only some caches need (source versions, deadlines, moments of refresh, weights, pins), made when the first entry needs them.
 //!
 //! The first chunk holds what the stripe is expected to hold, where that is known, so that a hit goes straight from slot to node.
 //! Beyond it readers go through a directory of pointers, replaced when it is full; the old one is handed to the reclaimer.
@@ -47,6 +47,18 @@ impl Deadlines {
     }
 }
 
+/// When an entry wants to be loaded again, and how long its load took, in nanoseconds.
+pub(super) struct RefreshCell {
+    pub(super) at: AtomicU64,
+    pub(super) took: AtomicU64,
+}
+
+impl RefreshCell {
+    fn never() -> Self {
+        RefreshCell { at: AtomicU64::new(NEVER), took: AtomicU64::new(0) }
+    }
+}
+
 /// Values that only some entries have, one a node, allocated at the first use.
 struct Column<T>(OnceLock<Box<[T]>>);
 
@@ -74,6 +86,7 @@ struct Chunk<K, V> {
     sources: Column<AtomicU64>,
     weights: Column<AtomicU64>,
     deadlines: Column<Deadlines>,
+    refreshes: Column<RefreshCell>,
     pins: Column<AtomicU32>,
 }
 
@@ -242,6 +255,16 @@ impl<K, V> Slab<K, V> {
         chunk.deadlines.ensure(at, chunk.length, Deadlines::never)
     }
 
+    /// When the entry wants to be loaded again.
+    ///
+    /// # Safety
+    /// As for `node`.
+    pub(super) unsafe fn refresh(&self, slot: u32) -> &RefreshCell {
+        // SAFETY: passed on.
+        let (chunk, at) = unsafe { self.chunk(slot) };
+        chunk.refreshes.ensure(at, chunk.length, RefreshCell::never)
+    }
+
     /// How many guards and notices keep the node.
     ///
     /// # Safety
@@ -387,12 +410,14 @@ impl<K, V> Chunk<K, V> {
             handle_alloc_error(layout);
         }
         // All zeros is what a vacant node is, so memory that is not needed yet is not touched.
-        let (sources, weights, deadlines, pins) = (Column::new(), Column::new(), Column::new(), Column::new());
-        Chunk { nodes, length, sources, weights, deadlines, pins }
+        let (sources, weights, deadlines, refreshes, pins) =
+            (Column::new(), Column::new(), Column::new(), Column::new(), Column::new());
+        Chunk { nodes, length, sources, weights, deadlines, refreshes, pins }
     }
 
     fn memory(&self) -> usize {
         let columns = self.sources.memory() + self.weights.memory() + self.deadlines.memory() + self.pins.memory();
+        let columns = columns + self.refreshes.memory();
         size_of::<Self>() + Self::layout(self.length).size() + columns
     }
 }

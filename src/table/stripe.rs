@@ -5,6 +5,7 @@ use equivalent::Equivalent;
 use crate::config::StripeConfig;
 use crate::event::Cause;
 use crate::event::Counts;
+use crate::event::Refresh;
 use crate::policy::Policy;
 use crate::rule::version::Version;
 use crate::sync::AtomicPtr;
@@ -283,6 +284,14 @@ impl<'a, K, V> Found<'a, K, V> {
     /// When the entry expires as things are.
     pub(crate) fn deadline(&self) -> u64 {
         if self.node.has(TIMED) { self.deadlines().soonest() } else { deadline::NEVER }
+    }
+
+    /// When it wants to be loaded again. Asked in caches that refresh alone.
+    pub(crate) fn refresh(&self) -> Refresh {
+        // SAFETY: the look-up is open.
+        let cell = unsafe { self.stripe.slab.refresh(self.slot) };
+        // Relaxed: written before the entry was published, and not since.
+        Refresh { at: cell.at.load(Ordering::Relaxed), took: cell.took.load(Ordering::Relaxed) }
     }
 
     /// From here only the entry is held, not the table: a closure may take its time.
