@@ -3,11 +3,17 @@
 mod common;
 mod hand;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::hash::Hash;
+use std::hash::Hasher;
+use std::rc::Rc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
 
+use brindle::Cache;
+use brindle::Leased;
 use brindle::LoadError;
 
 use common::Rng;
@@ -22,6 +28,7 @@ use hand::Numbers;
 use hand::OVERTAKINGS;
 use hand::Said;
 use hand::Task;
+use hand::batch::Answer;
 use hand::batch::BOTH;
 use hand::batch::Batch;
 use hand::batch::built;
@@ -149,6 +156,64 @@ fn a_batch_that_waits_for_two_keys_takes_either_over_at_once() {
             assert_eq!(values(batch.answer()), [Some(20), Some(40)]);
             assert_eq!(cache.stats().flights, 0);
         }
+    });
+}
+
+thread_local! {
+    /// What the next hashing of a key does first: it runs under no lock.
+    static HOOK: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
+}
+
+/// A key that lets a test come in between.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Hooked(u64);
+
+impl Hash for Hooked {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        if self.0 == 4
+            && let Some(hook) = HOOK.with_borrow_mut(Option::take)
+        {
+            hook();
+        }
+        state.write_u64(self.0);
+    }
+}
+
+/// A batch of two keys that runs its loads at once.
+fn crossing(cache: &Cache<Hooked, u64>, keys: [u64; 2]) -> Task<Answer> {
+    let cache = cache.clone();
+    Task::new(async move {
+        let bring =
+            |keys: Vec<Hooked>| async move { Ok(keys.into_iter().map(|key| (key.clone(), key.0 * 10)).collect::<Vec<_>>()) };
+        cache.try_get_many_with_async(&keys.map(Hooked), bring).await
+    })
+}
+
+#[test]
+fn batches_that_are_handed_keys_crosswise_do_not_wait_for_each_other() {
+    watched(|| {
+        let cache: Cache<Hooked, u64> = Cache::builder().max_capacity(100).build().unwrap();
+        let lease = |key| match cache.get_or_lease(&Hooked(key), None) {
+            Leased::Lease(lease) => lease,
+            _ => panic!("nobody else loads it"),
+        };
+        let leases = [lease(2), lease(4)];
+        // The first batch is first in line for key 2 and, since the second comes in between, second for key 4.
+        let (mut first, second) = (crossing(&cache, [2, 4]), Rc::new(RefCell::new(crossing(&cache, [4, 2]))));
+        let comes = Rc::clone(&second);
+        HOOK.set(Some(Box::new(move || assert!(comes.borrow_mut().poll().is_none()))));
+        assert!(first.poll().is_none());
+        assert_eq!(cache.stats().waits, 4, "both wait for both");
+        drop(leases);
+        // One key is the first batch's to load now, the other the second's.
+        let (mut one, mut other) = (None, None);
+        for _ in 0..10 {
+            one = one.or_else(|| first.poll());
+            other = other.or_else(|| second.borrow_mut().poll());
+        }
+        let (one, other) = (one.expect("the first batch has an end"), other.expect("the second batch has an end"));
+        assert_eq!((values(one), values(other)), (vec![Some(20), Some(40)], vec![Some(40), Some(20)]));
+        assert_eq!(cache.stats().flights, 0);
     });
 }
 
