@@ -411,3 +411,85 @@ fn tasks_of_many_keys_stand_side_by_side() {
         assert_eq!((yard.cache.stats().loads, yard.cache.stats().flights), (100, 0));
     });
 }
+
+#[test]
+fn spawner_and_reload_run_under_no_lock() {
+    watched(|| {
+        let place = Arc::<Mutex<Option<Numbers>>>::default();
+        let (spawner, reloader) = (Arc::clone(&place), Arc::clone(&place));
+        /// Every key, so whatever stripe were locked would be met.
+        fn touch_all(cache: &Mutex<Option<Numbers>>) {
+            let cache = cache.lock().unwrap().clone().expect("the test put it there");
+            (100..200).for_each(|key| _ = (cache.insert(key, key), cache.get_with(&(key + 100), || key), cache.invalidate(&key)));
+            _ = cache.stats();
+        }
+        let cache = with_spawner(
+            move |load| {
+                touch_all(&spawner);
+                block_on(load);
+            },
+            move |_| {
+                touch_all(&reloader);
+                async { Ok(Loaded::new(NEW)) }
+            },
+        );
+        *place.lock().unwrap() = Some(cache.clone());
+        ask(Face::GetWith, &cache, 1, || panic!("it loads"));
+        assert_eq!((cache.get(&1), cache.stats().flights), (Some(NEW), 0));
+        place.lock().unwrap().take();
+    });
+}
+
+#[test]
+fn a_task_that_hangs_is_taken_over_by_another_task() {
+    watched(|| {
+        let time_out = |builder: Builder<u64, u64>| builder.load_timeout(GRACE / 10);
+        let stale = Yard::new(|builder| time_out(builder.time_to_live(TIME).serve_stale(GRACE)));
+        let due = Yard::new(|builder| time_out(builder.refresh_after(TIME)));
+        for yard in [stale, due] {
+            yard.hand.advance(TIME);
+            yard.all_get_the_old_value();
+            let mut hangs = yard.task();
+            assert_eq!(hangs.poll(), None);
+            yard.hand.advance(GRACE / 10 - NANO);
+            yard.all_get_the_old_value();
+            assert_eq!(yard.queued(), 0, "it is not overdue yet");
+            yard.hand.advance(NANO);
+            yard.all_get_the_old_value();
+            let next = yard.task();
+            // What comes late is not stored, and does not end the other's load.
+            yard.door.give(Some(Ok(99)));
+            hangs.finish();
+            assert_ne!(yard.cache.get(&1), Some(99));
+            yard.all_get_the_old_value();
+            assert_eq!(yard.queued(), 0, "one at a time");
+            yard.door.give(Some(Ok(NEW)));
+            next.finish();
+            let stats = yard.cache.stats();
+            assert_eq!((yard.cache.get(&1), stats.load_timeouts, stats.flights), (Some(NEW), 1, 0));
+        }
+    });
+}
+
+#[test]
+fn a_source_that_failed_is_left_alone_for_a_while() {
+    watched(|| {
+        const PAUSE: Duration = seconds(2);
+        let stale = Yard::new(|builder| builder.time_to_live(TIME).serve_stale(GRACE).negative_ttl(PAUSE));
+        let due = Yard::new(|builder| builder.refresh_after(TIME).negative_ttl(PAUSE));
+        for (reason, yard) in [("stale", stale), ("due", due)] {
+            yard.hand.advance(TIME);
+            assert_eq!(at_once(Face::TryGetWith, &yard.cache, 1), Said::Value(OLD));
+            yard.door.give(Some(Err(Broken(7))));
+            yard.task().finish();
+            yard.hand.advance(PAUSE - NANO);
+            for face in [Face::TryGetWith, Face::LoadAsync] {
+                assert_eq!(at_once(face, &yard.cache, 1), Said::Value(OLD), "{face:?}, {reason}");
+            }
+            assert_eq!(yard.queued(), 0, "{reason}: the source is asked again too soon");
+            yard.hand.advance(NANO);
+            assert_eq!(at_once(Face::TryGetWith, &yard.cache, 1), Said::Value(OLD), "{reason}");
+            drop(yard.task());
+        }
+    });
+}

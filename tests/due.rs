@@ -301,3 +301,31 @@ fn an_early_reload_is_one_load_and_the_others_get_what_is_there() {
         assert_eq!((cache.get(&1), cache.stats().flights), (None, 0), "fenced as any other");
     });
 }
+
+#[test]
+fn what_was_not_loaded_is_not_loaded_early() {
+    watched(|| {
+        let (cache, hand) = fixed(|builder| builder.time_to_live(TTL).early_refresh(1e12));
+        (0..100).for_each(|key| _ = cache.insert(key, PRESENT));
+        hand.advance(TTL - NANO);
+        assert!(!(0..100).any(|key| reloads(&cache, key)));
+        // Nor what is never due.
+        let (cache, hand) = fixed(|builder| builder.early_refresh(1e12));
+        cache.get_with(&1, || {
+            hand.advance(seconds(1));
+            PRESENT
+        });
+        hand.advance(seconds(1_000_000_000));
+        assert!(!reloads(&cache, 1));
+    });
+}
+
+#[test]
+fn a_weight_on_load_times_that_makes_no_sense_is_refused() {
+    for beta in [-1.0, f64::NAN, -f64::INFINITY] {
+        assert!(Cache::<u64, u64>::builder().early_refresh(beta).build().is_err(), "{beta}");
+    }
+    for beta in [0.0, 1.0, f64::MAX] {
+        assert!(Cache::<u64, u64>::builder().early_refresh(beta).build().is_ok(), "{beta}");
+    }
+}

@@ -471,3 +471,40 @@ fn stale_entries_weigh_and_make_room() {
         assert_eq!((stats.inserts, told.lock().unwrap().len() as u64), (left, left), "each value is told of once");
     });
 }
+
+/// But `retain`, which may end those that loads would serve.
+#[test]
+fn no_write_is_shown_a_stale_value() {
+    watched(|| {
+        let calls: [(&str, Write); 6] = [
+            ("remove", |cache| assert_eq!(cache.remove(&1), None)),
+            ("remove_if", |cache| assert_eq!(cache.remove_if(&1, |_, _| panic!("shown what is stale")), None)),
+            ("invalidate", |cache| assert!(!cache.invalidate(&1))),
+            ("invalidate_at", |cache| assert!(cache.invalidate_at(&1, 0))),
+            ("and_compute_with", |cache| {
+                let done = cache.entry(1).and_compute_with(|entry| {
+                    assert!(entry.is_none(), "shown what is stale");
+                    Op::Put(20)
+                });
+                assert!(matches!(done, Computed::Inserted(_)));
+            }),
+            ("and_compute_with, remove", |cache| {
+                assert!(matches!(cache.entry(1).and_compute_with(|_| Op::Remove), Computed::Kept(None)));
+            }),
+        ];
+        for (name, call) in calls {
+            for ending in ENDINGS {
+                let (cache, _) = expired(ending);
+                call(&cache);
+                let there = cache.get(&1);
+                assert_eq!(there, (name == "and_compute_with").then_some(20), "{name}, {}", ending.0);
+            }
+        }
+    });
+}
+
+#[test]
+fn failures_can_only_be_covered_up_with_stale_values() {
+    assert!(Cache::<u64, u64>::builder().fail_safe().build().is_err());
+    assert!(Cache::<u64, u64>::builder().fail_safe().serve_stale(GRACE).build().is_ok());
+}
