@@ -159,6 +159,26 @@ fn a_batch_that_waits_for_two_keys_takes_either_over_at_once() {
     });
 }
 
+#[test]
+fn a_batch_that_asks_twice_for_a_key_takes_it_over_once() {
+    watched(|| {
+        for is_async in BOTH {
+            let cache = plain();
+            let single = lease(&cache, 2);
+            let mut batch = Batch::start(is_async, &cache, &[2, 1, 2, 2]);
+            batch.asks(&[&[1]]);
+            batch.bring(Some(Ok(tens(&[1]))));
+            batch.waits(&cache, 0);
+            drop(single);
+            // It is handed to the batch, which must not wait for itself.
+            batch.asks(&[&[1], &[2]]);
+            batch.bring(Some(Ok(tens(&[2]))));
+            assert_eq!(values(batch.answer()), [20, 10, 20, 20].map(Some));
+            assert_eq!((cache.stats().takeovers, cache.stats().flights), (1, 0));
+        }
+    });
+}
+
 thread_local! {
     /// What the next hashing of a key does first: it runs under no lock.
     static HOOK: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
