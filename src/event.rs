@@ -3,6 +3,7 @@
 use crate::rule::swap::Condition;
 use crate::rule::version::Claim;
 use crate::rule::version::Version;
+use crate::time::deadline::NEVER;
 
 /// Why a value left the cache.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -20,9 +21,57 @@ pub enum Cause {
     Cleared,
 }
 
-/// The terms of a write, made ready outside the lock: all that user code has to say of the pair is said.
+/// The terms of a write, made ready outside the lock: all that user code has to say of the pair is said. A trait, so that the plain write,
+/// as most are, is compiled without all that it does not ask for.
+pub(crate) trait Terms {
+    fn hash(&self) -> u64;
+
+    /// What is not plain, if anything.
+    fn special(&self) -> Option<&Special>;
+
+    #[inline(always)]
+    fn weight(&self) -> u64 {
+        self.special().map_or(1, |special| special.weight)
+    }
+
+    #[inline(always)]
+    fn claim(&self) -> Claim {
+        self.special().map_or(Claim::Unversioned, |special| special.claim)
+    }
+
+    /// When it expires as things are.
+    #[inline(always)]
+    fn deadline(&self) -> u64 {
+        self.special().map_or(NEVER, |special| special.due.min(special.idle))
+    }
+
+    #[inline(always)]
+    fn is_leased(&self) -> bool {
+        self.special().is_some_and(|special| special.leased)
+    }
+}
+
+/// The terms of a write that asks for nothing.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Terms {
+pub(crate) struct Plain {
+    pub(crate) hash: u64,
+}
+
+impl Terms for Plain {
+    #[inline(always)]
+    fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    #[inline(always)]
+    fn special(&self) -> Option<&Special> {
+        None
+    }
+}
+
+/// The terms of a write that may ask for anything.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Special {
     pub(crate) hash: u64,
     pub(crate) weight: u64,
     /// When it expires as things are, when it does at the latest, and when it does if it is never read; `NEVER` for not at all.
@@ -40,6 +89,18 @@ pub(crate) struct Terms {
     pub(crate) assumed: Option<Option<Version>>,
     /// Refuse the write if the value weighs more than the cache may, instead of taking it in and out.
     pub(crate) refuse_heavy: bool,
+}
+
+impl Terms for Special {
+    #[inline(always)]
+    fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    #[inline(always)]
+    fn special(&self) -> Option<&Special> {
+        Some(self)
+    }
 }
 
 /// When an entry wants to be loaded again, and how long its load took, in nanoseconds.

@@ -208,9 +208,11 @@ impl<S, T> Flight<S, T> {
             return Err(outcome);
         }
         self.landed.set(outcome)?;
-        let waiting = mem::take(&mut seats.waiting);
-        drop(seats);
-        waiting.into_values().flatten().for_each(Waiter::wake);
+        if !seats.waiting.is_empty() {
+            let waiting = mem::take(&mut seats.waiting);
+            drop(seats);
+            waiting.into_values().flatten().for_each(Waiter::wake);
+        }
         Ok(())
     }
 }

@@ -47,8 +47,10 @@ pub(crate) fn is_inside(number: u64) -> bool {
     INSIDE.try_with(|inside| inside.borrow().contains(&number)).unwrap_or(false)
 }
 
-/// While it lives, the loads that some code is part of need another.
-pub(crate) struct Edge {
+/// While it lives, the loads that some code is part of need another. In a box, as most loads have none.
+pub(crate) struct Edge(Box<Ends>);
+
+struct Ends {
     from: Vec<u64>,
     to: u64,
 }
@@ -58,17 +60,21 @@ pub(crate) struct Cycle;
 
 /// The running code needs load `number` to end. `None` if it is part of no load itself.
 pub(crate) fn need(number: u64) -> Result<Option<Edge>, Cycle> {
-    let from = INSIDE.try_with(|inside| inside.borrow().clone()).unwrap_or_default();
-    if from.is_empty() {
-        return Ok(None);
+    match INSIDE.try_with(|inside| inside.borrow().clone()) {
+        Ok(from) if !from.is_empty() => draw(from, number).map(Some),
+        _ => Ok(None),
     }
+}
+
+#[cold]
+fn draw(from: Vec<u64>, number: u64) -> Result<Edge, Cycle> {
     let mut edges = EDGES.lock();
     let edges = edges.get_or_insert_default();
     if reaches(edges, number, &from) {
         return Err(Cycle);
     }
     from.iter().for_each(|&from| edges.entry(from).or_default().push(number));
-    Ok(Some(Edge { from, to: number }))
+    Ok(Edge(Box::new(Ends { from, to: number })))
 }
 
 fn reaches(edges: &HashMap<u64, Vec<u64>>, start: u64, goals: &[u64]) -> bool {
@@ -92,9 +98,9 @@ impl Drop for Edge {
     fn drop(&mut self) {
         let mut guard = EDGES.lock();
         let Some(edges) = guard.as_mut() else { return };
-        for from in &self.from {
+        for from in &self.0.from {
             let Some(needs) = edges.get_mut(from) else { continue };
-            if let Some(at) = needs.iter().position(|&to| to == self.to) {
+            if let Some(at) = needs.iter().position(|&to| to == self.0.to) {
                 needs.swap_remove(at);
             }
             if needs.is_empty() {

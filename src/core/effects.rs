@@ -9,31 +9,40 @@ use crate::entry::Removed;
 use crate::policy::Steering;
 use crate::sync::Ordering;
 use crate::table::Effects;
-use crate::table::Fenced;
 use crate::table::ordinal;
 use crate::unwind::discard;
+use crate::unwind::keep_first;
 use crate::unwind::resume;
 
 use super::Core;
 
 impl<K, V> Core<K, V> {
     /// Runs the effects of a transition of stripe `number`. A panic of a value's `Drop` goes on when all is done.
-    #[inline]
-    pub(super) fn after(&self, number: usize, effects: Effects) {
+    #[inline(always)]
+    pub(super) fn after(&self, number: usize, effects: Effects<K, V>) {
+        let Effects { reclaim, tell, fenced } = effects;
+        if reclaim || tell || !fenced.is_empty() {
+            self.run_effects(number, Effects { reclaim, tell, fenced });
+        }
+    }
+
+    #[cold]
+    fn run_effects(&self, number: usize, effects: Effects<K, V>) {
+        let mut panic = None;
+        // First those are freed who wait for flights that were fenced.
+        keep_first(&mut panic, self.let_go(number, effects.fenced));
         if effects.tell {
             self.tell(number);
         }
         if effects.reclaim {
-            resume(self.table.reclaim(number));
+            keep_first(&mut panic, self.table.reclaim(number));
         }
+        resume(panic.map_or(Ok(()), Err));
     }
 
-    /// As `after`, but first those are freed who wait for flights that were fenced.
     #[cold]
-    pub(super) fn after_fences(&self, number: usize, fenced: Vec<Fenced<K, V>>, effects: Effects) {
-        let let_go = self.let_go(number, fenced);
-        self.after(number, effects);
-        resume(let_go);
+    pub(super) fn reclaim_stripe(&self, number: usize) {
+        resume(self.table.reclaim(number));
     }
 
     /// Tells the listener what left stripe `number`. What it panics with is counted and goes no further: the notices after it, and the

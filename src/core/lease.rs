@@ -45,8 +45,8 @@ pub struct Lease<K, V> {
     /// `None` when the lease has ended.
     flight: Option<Arc<Flight<K, V>>>,
     token: Token,
-    /// When the loader was started, where anybody wants to know how long it takes.
-    begun: Option<u64>,
+    /// When the loader was started; 0 where nobody wants to know how long it takes.
+    begun: u64,
     /// The load that this one is part of needs it.
     edge: Option<Edge>,
 }
@@ -57,7 +57,7 @@ const OPEN: &str = "the lease has not ended";
 impl<K, V> Lease<K, V> {
     pub(super) fn new(core: &Arc<Core<K, V>>, hash: u64, flight: Arc<Flight<K, V>>, token: Token) -> Self {
         core.tally.loads.fetch_add(1, Ordering::Relaxed);
-        Lease { core: Arc::clone(core), hash, flight: Some(flight), token, begun: None, edge: None }
+        Lease { core: Arc::clone(core), hash, flight: Some(flight), token, begun: 0, edge: None }
     }
 
     pub(super) fn hash(&self) -> u64 {
@@ -86,14 +86,18 @@ impl<K, V> Lease<K, V> {
 
     /// As `begin`, for a loader that is not part of the caller.
     pub(crate) fn alone(mut self) -> Self {
-        self.begun = self.core.times_loads().then(|| self.core.settings.clock.now());
+        if self.core.times_loads() {
+            self.begun = self.core.settings.clock.now();
+        }
         self
     }
 
     /// How long the loader took that is done now, in nanoseconds; 0 where nobody wants to know.
     fn took(&self) -> u64 {
-        let Some(begun) = self.begun else { return 0 };
-        let took = self.core.settings.clock.now().saturating_sub(begun);
+        if !self.core.times_loads() {
+            return 0;
+        }
+        let took = self.core.settings.clock.now().saturating_sub(self.begun);
         #[cfg(feature = "load-times")]
         self.core.load_times.record(took);
         took

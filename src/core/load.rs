@@ -10,6 +10,8 @@ use equivalent::Equivalent;
 use crate::entry::EntryRef;
 use crate::error::WhyUnfilled;
 use crate::event::Moment;
+use crate::event::Plain;
+use crate::event::Special;
 use crate::event::Terms;
 use crate::failure::Failure;
 use crate::flight::HandOver;
@@ -290,37 +292,49 @@ impl<K: Eq + Clone, V: Clone> Core<K, V> {
         let Loaded { value, source, ttl } = loaded;
         let claim = source.map_or(Claim::Unversioned, Claim::At);
         let mut value = Some(value);
-        let mut spare = None;
-        let how = How { claim, ttl, took, ..How::PLAIN };
-        let mut terms = self.leased_terms(&lease, value.as_ref().expect(HERE), how);
-        let why = loop {
-            match self.try_publish(&mut lease, &terms, &mut value, &mut spare) {
-                Try::Stored(version) => return Ok(version),
-                Try::NeedsKey => spare = Some(lease.key().clone()),
-                Try::Changed => terms = self.leased_terms(&lease, value.as_ref().expect(HERE), how),
-                Try::Not(why) => break why,
-            }
+        let stored = if self.plain && claim == Claim::Unversioned && ttl.is_none() {
+            self.store(&mut lease, &mut value, |lease, _| Plain { hash: lease.hash() })
+        } else {
+            let how = How { claim, ttl, took, ..How::PLAIN };
+            let terms = |lease: &Lease<K, V>, value: &V| self.terms(lease.hash(), lease.key(), value, how);
+            self.store(&mut lease, &mut value, |lease, value| Special { leased: true, ..terms(lease, value) })
         };
-        Err(self.unstored(lease, value.expect(HERE), why))
+        stored.map_err(|why| self.unstored(lease, value.expect(HERE), why))
     }
 
-    fn leased_terms(&self, lease: &Lease<K, V>, value: &V, how: How) -> Terms {
-        Terms { leased: true, ..self.terms(lease.hash(), lease.key(), value, how) }
-    }
-
-    fn try_publish(
+    /// Tries until it is stored or refused.
+    fn store<T: Terms>(
         self: &Arc<Self>,
         lease: &mut Lease<K, V>,
-        terms: &Terms,
+        value: &mut Option<V>,
+        work_out: impl Fn(&Lease<K, V>, &V) -> T,
+    ) -> Result<Version, WhyUnfilled> {
+        let mut spare: Option<K> = None;
+        let mut terms = work_out(lease, value.as_ref().expect(HERE));
+        loop {
+            match self.try_store(lease, &terms, value, &mut spare) {
+                Try::Stored(version) => return Ok(version),
+                Try::NeedsKey => spare = Some(lease.key().clone()),
+                Try::Changed => terms = work_out(lease, value.as_ref().expect(HERE)),
+                Try::Not(why) => return Err(why),
+            }
+        }
+    }
+
+    fn try_store(
+        self: &Arc<Self>,
+        lease: &mut Lease<K, V>,
+        terms: &impl Terms,
         value: &mut Option<V>,
         spare: &mut Option<K>,
     ) -> Try {
         let LeaseTime { now: lease_now, .. } = self.lease_time();
-        let number = self.table.stripe_of(terms.hash);
+        let hash = lease.hash();
+        let number = self.table.stripe_of(hash);
         let (mut lander, mut closed, mut fresh) = (None, None, false);
         let tried = self.transition_in(number, |locked, now| {
             let flight = lease.flight();
-            if !locked.is_open(terms.hash, flight) {
+            if !locked.is_open(hash, flight) {
                 // What is neither open nor fenced was ended by another lease.
                 return Try::Not(if flight.is_fenced() { WhyUnfilled::Fenced } else { WhyUnfilled::TimedOut });
             }
@@ -338,12 +352,12 @@ impl<K: Eq + Clone, V: Clone> Core<K, V> {
                 Err(Refusal::Superseded(newer)) => {
                     // Whoever is called to it from here on has to start anew.
                     flight.fence();
-                    closed = locked.close(terms.hash, flight);
+                    closed = locked.close(hash, flight);
                     return Try::Not(WhyUnfilled::Older(newer));
                 }
                 Err(_) => return Try::Changed,
             };
-            drop(locked.close(terms.hash, flight));
+            drop(locked.close(hash, flight));
             let (flight, token) = lease.end();
             let (key, flight) = match spare.take() {
                 Some(key) => (key, Some(flight)),
@@ -360,7 +374,7 @@ impl<K: Eq + Clone, V: Clone> Core<K, V> {
         });
         drop((lander, closed));
         if fresh {
-            self.missed(terms.hash, terms.weight);
+            self.missed(hash, terms.weight());
         }
         tried
     }

@@ -87,6 +87,8 @@ pub(crate) struct Core<K, V> {
     pub(crate) settings: Settings<K, V>,
     /// Which hits are sampled for the steering.
     sampler: AtomicU32,
+    /// Whether a write that asks for nothing gets nothing: neither weight, nor time, nor source.
+    plain: bool,
     /// Whether entries want to be loaded again before they end.
     refreshing: bool,
     /// Whether anything in the cache depends on time. Once it does, it stays so.
@@ -118,6 +120,7 @@ impl<K, V> Core<K, V> {
         Core {
             table: Arc::new(Table::new(stripes, config, seed)),
             sampler: AtomicU32::new(steering.sampler().pack()),
+            plain: !timed && settings.weigher.is_none() && settings.versioned_by.is_none(),
             refreshing: config.refreshing,
             timed: AtomicBool::new(timed || settings.versioned_by.is_some()),
             line: Contended {

@@ -70,17 +70,12 @@ impl<K, V> Core<K, V> {
         inside.locked.sweep(now);
         let result = step(&mut inside.locked, now);
         let effects = inside.locked.effects();
-        let fenced = inside.locked.take_fenced();
         let grown = inside.locked.stripe_weight() > inside.locked.weight_before();
         drop(inside);
         if grown && !self.is_within_capacity() {
             self.settle();
         }
-        if fenced.is_empty() {
-            self.after(number, effects);
-        } else {
-            self.after_fences(number, fenced, effects);
-        }
+        self.after(number, effects);
         result
     }
 }

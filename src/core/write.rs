@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::entry::EntryRef;
 use crate::event::Moment;
+use crate::event::Plain;
 use crate::event::Refresh;
+use crate::event::Special;
 use crate::event::Terms;
 use crate::expiry::Expiry;
 use crate::rule::swap::Condition;
@@ -33,6 +35,13 @@ pub(crate) struct How {
 impl How {
     pub(crate) const PLAIN: How =
         How { claim: Claim::Unversioned, condition: Condition::Always, ttl: None, refuse_heavy: false, took: 0 };
+
+    /// Does it ask for nothing?
+    #[inline(always)]
+    fn is_plain(&self) -> bool {
+        let unconditional = matches!((self.claim, self.condition), (Claim::Unversioned, Condition::Always));
+        unconditional && self.ttl.is_none() && !self.refuse_heavy
+    }
 }
 
 /// A pair stays with its writer until it is admitted.
@@ -58,8 +67,7 @@ pub(crate) enum Why<K, V> {
 
 impl<K: Eq, V> Core<K, V> {
     /// The terms of a write. This is where the user's code is asked of the pair, under no lock.
-    #[inline(always)]
-    pub(super) fn terms(&self, hash: u64, key: &K, value: &V, how: How) -> Terms {
+    pub(super) fn terms(&self, hash: u64, key: &K, value: &V, how: How) -> Special {
         let weight = self.settings.weigher.as_ref().map_or(1, |weigher| weigher(key, value));
         let claim = match (how.claim, &self.settings.versioned_by) {
             (Claim::Unversioned, Some(source)) => Claim::At(source(key, value)),
@@ -73,7 +81,7 @@ impl<K: Eq, V> Core<K, V> {
         let after = |ttl: Option<Duration>| ttl.map_or(deadline::NEVER, |ttl| deadline::after(now, ttl));
         let due = after(ttl.or(self.settings.time_to_live));
         let idle = after(self.settings.time_to_idle);
-        let fixed = Terms {
+        let fixed = Special {
             hash,
             weight,
             due,
@@ -93,14 +101,14 @@ impl<K: Eq, V> Core<K, V> {
         };
         match self.settings.expiry.as_deref() {
             None => fixed,
-            Some(_) if ttl.is_some() => Terms { timed: true, ..fixed },
+            Some(_) if ttl.is_some() => Special { timed: true, ..fixed },
             Some(expiry) => self.expiring(fixed, key, value, expiry),
         }
     }
 
     /// Where `Expiry` decides how long the pair may stay, that depends on what is there, which is then part of the write's terms.
     #[inline(never)]
-    fn expiring(&self, terms: Terms, key: &K, value: &V, expiry: &dyn Expiry<K, V>) -> Terms {
+    fn expiring(&self, terms: Special, key: &K, value: &V, expiry: &dyn Expiry<K, V>) -> Special {
         let now = self.settings.clock.now();
         let current = self.glance(terms.hash, key).map(|found| (found.version(), deadline::remaining(due_of(&found), now)));
         let ttl = match current {
@@ -109,7 +117,7 @@ impl<K: Eq, V> Core<K, V> {
         };
         let due = ttl.map_or(deadline::NEVER, |ttl| deadline::after(now, ttl));
         let assumed = Some(current.map(|(version, _)| version));
-        Terms { due: terms.due.min(due), timed: true, assumed, ..terms }
+        Special { due: terms.due.min(due), timed: true, assumed, ..terms }
     }
 }
 
@@ -117,8 +125,53 @@ impl<K: Eq, V> Core<K, V> {
     /// Writes one pair. In line, so that of each kind of write only what it needs is left.
     #[inline(always)]
     pub(crate) fn write(&self, hash: u64, key: K, value: V, how: How) -> Result<Version, Failure<K, V>> {
-        let terms = self.terms(hash, &key, &value, how);
-        match self.put(&terms, (key, value)) {
+        if self.plain && how.is_plain() {
+            return match self.write_fast(hash, key, value) {
+                Ok(version) => Ok(version),
+                Err(pair) => self.write_plain(hash, pair),
+            };
+        }
+        self.write_special(hash, (key, value), how)
+    }
+
+    /// The plain write of a plain cache in a quiet stripe, as nearly every write is: straight code. Anything else gives the pair back.
+    #[inline(always)]
+    fn write_fast(&self, hash: u64, key: K, value: V) -> Result<Version, (K, V)> {
+        let number = self.table.stripe_of(hash);
+        let mut locked = self.table.stripe_number(number).lock();
+        let written = locked.write_fast(hash, key, value, self.capacity())?;
+        let reclaim = locked.wants_reclaim();
+        if !written.fresh {
+            drop(locked);
+            if reclaim {
+                self.reclaim_stripe(number);
+            }
+            return Ok(written.version);
+        }
+        self.make_room(&mut locked, 0);
+        self.account(locked.weight_before(), locked.stripe_weight());
+        let (grown, reclaim) = (locked.stripe_weight() > locked.weight_before(), reclaim || locked.wants_reclaim());
+        drop(locked);
+        if grown && !self.is_within_capacity() {
+            self.settle();
+        }
+        if reclaim {
+            self.reclaim_stripe(number);
+        }
+        self.missed(hash, 1);
+        Ok(written.version)
+    }
+
+    #[inline(never)]
+    fn write_plain(&self, hash: u64, pair: (K, V)) -> Result<Version, Failure<K, V>> {
+        let terms = Plain { hash };
+        self.put(&terms, pair).map_err(|(refusal, pair)| self.failure(&terms, refusal, pair))
+    }
+
+    #[inline(never)]
+    fn write_special(&self, hash: u64, pair: (K, V), how: How) -> Result<Version, Failure<K, V>> {
+        let terms = self.terms(hash, &pair.0, &pair.1, how);
+        match self.put(&terms, pair) {
             Ok(version) => Ok(version),
             Err((Refusal::Changed, pair)) => self.write_again(hash, pair, how),
             Err((refusal, pair)) => Err(self.failure(&terms, refusal, pair)),
@@ -140,10 +193,10 @@ impl<K: Eq, V> Core<K, V> {
 
     /// One try. A refused pair comes back.
     #[inline(always)]
-    fn put(&self, terms: &Terms, pair: (K, V)) -> Result<Version, Refused<K, V>> {
+    fn put(&self, terms: &impl Terms, pair: (K, V)) -> Result<Version, Refused<K, V>> {
         // Out here, so that a panic of the key's `Eq` drops it when the lock is gone: its `Drop` is the user's too.
         let mut pair = Some(pair);
-        let put = self.transition_in(self.table.stripe_of(terms.hash), |locked, now| {
+        let put = self.transition_in(self.table.stripe_of(terms.hash()), |locked, now| {
             let moment = Moment { now, capacity: self.capacity() };
             let permit = locked.admit(terms, pair.as_ref().map(|(key, _)| key).expect(HERE), moment)?;
             let put = locked.write(terms, permit, pair.take().expect(HERE), now);
@@ -153,7 +206,7 @@ impl<K: Eq, V> Core<K, V> {
         match put {
             Ok(put) => {
                 if put.fresh {
-                    self.missed(terms.hash, terms.weight);
+                    self.missed(terms.hash(), terms.weight());
                 }
                 Ok(put.version)
             }
@@ -162,14 +215,14 @@ impl<K: Eq, V> Core<K, V> {
     }
 
     #[cold]
-    fn failure(&self, terms: &Terms, refusal: Refusal<K, V>, (key, value): (K, V)) -> Failure<K, V> {
+    fn failure(&self, terms: &impl Terms, refusal: Refusal<K, V>, (key, value): (K, V)) -> Failure<K, V> {
         let why = match refusal {
             Refusal::Conflict(current) => {
-                let number = self.table.stripe_of(terms.hash);
+                let number = self.table.stripe_of(terms.hash());
                 Why::Conflict(current.map(|pin| EntryRef::new(self.table.keep(number, pin))))
             }
             Refusal::Superseded(version) => Why::Superseded(version),
-            Refusal::TooHeavy | Refusal::Changed => Why::TooHeavy(terms.weight),
+            Refusal::TooHeavy | Refusal::Changed => Why::TooHeavy(terms.weight()),
         };
         Failure { key, value, why }
     }

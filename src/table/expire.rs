@@ -65,6 +65,9 @@ impl<'a, K, V> Locked<'a, K, V> {
     /// Drops some entries whose time is up, and some tombstones that are too old to matter.
     #[inline(always)]
     pub(crate) fn sweep(&mut self, now: u64) {
+        if self.state.quiet {
+            return;
+        }
         if !self.state.graves.is_empty() {
             self.state.graves.sweep(now, SWEPT);
         }
@@ -91,6 +94,7 @@ impl<'a, K, V> Locked<'a, K, V> {
         if let Some(resident) = self.find(hash, key, now).filter(|resident| resident.node.has(TIMED)) {
             let slot = resident.spot.slot;
             let end = self.end(slot);
+            self.state.quiet = false;
             self.state.wheel.schedule(slot, end);
         }
     }
@@ -99,6 +103,7 @@ impl<'a, K, V> Locked<'a, K, V> {
     fn expire(&mut self, slot: u32, now: u64) {
         let end = self.end(slot);
         if !deadline::is_due(end, now) {
+            self.state.quiet = false;
             self.state.wheel.schedule(slot, end);
             return;
         }

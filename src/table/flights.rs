@@ -77,6 +77,11 @@ impl<K, V> Flights<K, V> {
         self.open.is_empty()
     }
 
+    /// Is there no flight, nor anything to be done about one?
+    pub(super) fn is_quiet(&self) -> bool {
+        self.open.is_empty() && self.fenced.is_empty()
+    }
+
     pub(super) fn memory(&self) -> usize {
         let lists = self.failed.capacity() * size_of::<Backoff>() + self.fenced.capacity() * size_of::<Fenced<K, V>>();
         self.open.allocation_size() + lists
@@ -132,6 +137,7 @@ impl<K, V> Locked<'_, K, V> {
 
     /// From here on the flight is found by its key. No other may be.
     pub(crate) fn open(&mut self, hash: u64, flight: Arc<Flight<K, V>>) {
+        self.state.quiet = false;
         self.state.flights.open.insert_unique(spread(hash), Open { hash, flight, failed: false }, |open| spread(open.hash));
         self.count_flights();
     }

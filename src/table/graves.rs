@@ -89,10 +89,16 @@ impl Graves {
     /// What is known of the key of `hash`, given that it is absent. O(1).
     #[inline(always)]
     pub(crate) fn known(&self, hash: u64, now: u64) -> Known {
-        if self.yard.len == 0 && self.floor.is_none() && self.forgetful_until == 0 {
+        if self.is_quiet() {
             return Known::Nothing; // The common case: a cache without source versions.
         }
         self.known_dead(hash, now)
+    }
+
+    /// Is nothing known of any key?
+    #[inline(always)]
+    pub(crate) const fn is_quiet(&self) -> bool {
+        self.yard.len == 0 && self.floor.is_none() && self.forgetful_until == 0
     }
 
     #[inline(never)]

@@ -75,14 +75,23 @@ impl<'a, K, V> Locked<'a, K, V> {
     /// What must be done once the lock is given back.
     #[must_use = "what left the table waits for its effects"]
     #[inline(always)]
-    pub(crate) fn effects(&mut self) -> Effects {
-        let grew = std::mem::take(&mut self.state.grew);
-        let state = &*self.state;
-        Effects { reclaim: grew || state.retired.len() >= state.reclaim_at, tell: !state.notices.is_empty() && !state.telling }
+    pub(crate) fn effects(&mut self) -> Effects<K, V> {
+        let reclaim = self.wants_reclaim();
+        if self.state.quiet {
+            return Effects { reclaim, tell: false, fenced: Vec::new() };
+        }
+        self.state.quiet = self.state.is_quiet();
+        let tell = !self.state.notices.is_empty() && !self.state.telling;
+        Effects { reclaim, tell, fenced: self.state.flights.take_fenced() }
+    }
+
+    /// Is a batch full, or an array outgrown?
+    #[inline(always)]
+    pub(crate) fn wants_reclaim(&mut self) -> bool {
+        std::mem::take(&mut self.state.grew) || self.state.retired.len() >= self.state.reclaim_at
     }
 
     /// The flights that were fenced since the lock was taken, and what those who wait for them get.
-    #[inline(always)]
     pub(crate) fn take_fenced(&mut self) -> Vec<Fenced<K, V>> {
         self.state.flights.take_fenced()
     }
@@ -142,7 +151,7 @@ impl<'a, K, V> Locked<'a, K, V> {
 
     #[inline(always)]
     pub(super) fn weight(&self, slot: u32) -> u64 {
-        if !self.state.config.weighted {
+        if self.state.quiet || !self.state.config.weighted {
             return 1;
         }
         // SAFETY: the lock is held.
@@ -199,6 +208,7 @@ impl<'a, K, V> Locked<'a, K, V> {
             Cause::Evicted | Cause::Expired if node.has(CLAIMED) => Dead::below(version),
             _ => Dead::up_to(version),
         };
+        self.state.quiet = false;
         self.state.graves.bury(node.hash(), dead, now);
     }
 
@@ -326,6 +336,7 @@ impl<'a, K, V> Locked<'a, K, V> {
         }
         self.state.revision += 1;
         let version = Version::new(source, self.state.revision);
+        self.state.quiet = false;
         self.state.graves.bury(hash & HASH_MASK, Dead::below(version), now);
         true
     }

@@ -106,6 +106,12 @@ impl<K, V> Node<K, V> {
         self.flags.load(Ordering::Relaxed) & mask
     }
 
+    /// Has the entry neither deadlines nor a source version, and does it weigh 1?
+    #[inline(always)]
+    pub(super) fn is_plain(&self) -> bool {
+        self.flags.load(Ordering::Relaxed) == OCCUPIED
+    }
+
     /// As [`has`](Self::has), in the total order in which pins and retirement watch each other.
     pub(super) fn has_for_sure(&self, flag: u8) -> bool {
         self.flags.load(Ordering::SeqCst) & flag != 0

@@ -2,6 +2,8 @@
 
 use crate::event::Cause;
 use crate::event::Moment;
+use crate::event::Plain;
+use crate::event::Special;
 use crate::event::Terms;
 use crate::rule::tombstone::EqualSource;
 use crate::rule::tombstone::Known;
@@ -47,6 +49,13 @@ pub(crate) struct Put<'a, K, V> {
     node: &'a Node<K, V>,
 }
 
+/// What a plain write did.
+pub(crate) struct Written {
+    pub(crate) version: Version,
+    /// As in [`Put`].
+    pub(crate) fresh: bool,
+}
+
 /// Leave to write, for as long as the lock is held: what is there now, and what the new node will have of it.
 pub(crate) struct Permit<'a, K, V> {
     current: Option<Resident<'a, K, V>>,
@@ -74,9 +83,9 @@ impl<K, V> Locked<'_, K, V> {
 impl<'a, K: Eq, V> Locked<'a, K, V> {
     /// May a pair be written on these terms? Changes nothing, but that an expired entry of the key goes.
     #[inline(always)]
-    pub(crate) fn admit(&mut self, terms: &Terms, key: &K, moment: Moment) -> Result<Permit<'a, K, V>, Refusal<K, V>> {
-        let current = self.find(terms.hash, key, moment.now);
-        let known = self.state.graves.known(terms.hash & HASH_MASK, moment.now);
+    pub(crate) fn admit(&mut self, terms: &impl Terms, key: &K, moment: Moment) -> Result<Permit<'a, K, V>, Refusal<K, V>> {
+        let current = self.find(terms.hash(), key, moment.now);
+        let known = if self.state.quiet { Known::Nothing } else { self.state.graves.known(terms.hash() & HASH_MASK, moment.now) };
         if let Err(refusal) = self.check(terms, current, known, moment) {
             self.fence_refused(terms, key, &refusal, current);
             return Err(refusal);
@@ -84,11 +93,44 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
         Ok(self.permit(terms, current, known, moment))
     }
 
+    /// A plain write, if the stripe is quiet and what is there is plain; else the pair comes back and nothing has changed.
+    #[inline(always)]
+    pub(crate) fn write_fast(&mut self, hash: u64, key: K, value: V, capacity: u64) -> Result<Written, (K, V)> {
+        if !self.state.quiet || capacity == 0 {
+            return Err((key, value));
+        }
+        // SAFETY: linked nodes are occupied, and the lock keeps them so.
+        let found = self.index().find(hash, |slot| key == unsafe { self.node(slot).pair() }.0);
+        let old = found.map(|spot| (spot, self.node(spot.slot)));
+        if old.is_some_and(|(_, node)| !node.is_plain()) {
+            return Err((key, value));
+        }
+        let slot = self.take_slot();
+        let node = self.node(slot);
+        self.state.revision += 1;
+        self.state.counts.inserts += 1;
+        let version = Version::new(0, self.state.revision);
+        let hash = old.map_or(hash & HASH_MASK, |(_, node)| node.hash());
+        // SAFETY: just taken from the slab, and the lock is held; nobody else has the slot until it is linked.
+        unsafe { node.fill(hash, version.revision(), 0, (key, value)) };
+        match old {
+            Some((spot, old)) => {
+                node.set_uses(old.uses());
+                self.index().swap(spot, slot);
+                self.state.policy.replace(spot.slot, slot, 1, 1);
+                self.retire(spot.slot, old, Cause::Replaced);
+            }
+            None => self.link(Fresh { slot, node, version }, &Plain { hash }),
+        }
+        Ok(Written { version, fresh: old.is_none() })
+    }
+
     /// Writes, and fences the key's flight. Cannot fail any more.
     #[inline(always)]
-    pub(crate) fn write(&mut self, terms: &Terms, permit: Permit<'a, K, V>, pair: (K, V), now: u64) -> Put<'a, K, V> {
+    pub(crate) fn write(&mut self, terms: &impl Terms, permit: Permit<'a, K, V>, pair: (K, V), now: u64) -> Put<'a, K, V> {
         // First, as the keys' `Eq` is asked: if it panics, nothing has changed.
-        let flight = if self.state.flights.is_empty() { None } else { self.take_flight(terms.hash, &pair.0) };
+        let flight =
+            if self.state.quiet || self.state.flights.is_empty() { None } else { self.take_flight(terms.hash(), &pair.0) };
         self.state.revision += 1;
         self.state.counts.inserts += 1;
         let version = Version::new(permit.source, self.state.revision);
@@ -108,14 +150,14 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
     /// A write that is refused says something of the key all the same, unless the entry that is there proves it old news, or it was
     /// bound to a condition.
     #[cold]
-    fn fence_refused(&mut self, terms: &Terms, key: &K, refusal: &Refusal<K, V>, current: Option<Resident<'a, K, V>>) {
-        let fences = match (refusal, terms.claim) {
+    fn fence_refused(&mut self, terms: &impl Terms, key: &K, refusal: &Refusal<K, V>, current: Option<Resident<'a, K, V>>) {
+        let fences = match (refusal, terms.claim()) {
             (Refusal::Superseded(_), Claim::At(source)) => current.is_none_or(|resident| resident.version.source() < source),
             (Refusal::TooHeavy, _) => true,
             _ => false,
         };
-        if fences && !terms.leased {
-            self.fence(terms.hash, key);
+        if fences && !terms.is_leased() {
+            self.fence(terms.hash(), key);
         }
     }
 
@@ -123,26 +165,27 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
     #[inline(always)]
     fn check(
         &mut self,
-        terms: &Terms,
+        terms: &impl Terms,
         current: Option<Resident<'a, K, V>>,
         known: Known,
         moment: Moment,
     ) -> Result<(), Refusal<K, V>> {
         let version = current.map(|resident| resident.version);
-        if !terms.condition.holds(version) {
+        let Some(special) = terms.special() else { return Ok(()) };
+        if !special.condition.holds(version) {
             return Err(Refusal::Conflict(current.map(|resident| self.pin(resident))));
         }
-        if terms.assumed.is_some_and(|assumed| assumed != version) {
+        if special.assumed.is_some_and(|assumed| assumed != version) {
             return Err(Refusal::Changed);
         }
-        if let Claim::At(source) = terms.claim {
-            if terms.leased {
+        if let Claim::At(source) = special.claim {
+            if special.leased {
                 self.check_leased(source, version, known)?;
             } else {
                 self.check_source(source, current, known)?;
             }
         }
-        if terms.refuse_heavy && terms.weight > moment.capacity {
+        if special.refuse_heavy && special.weight > moment.capacity {
             return Err(Refusal::TooHeavy);
         }
         Ok(())
@@ -170,16 +213,16 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
     }
 
     #[inline(always)]
-    fn permit(&self, terms: &Terms, current: Option<Resident<'a, K, V>>, known: Known, moment: Moment) -> Permit<'a, K, V> {
-        let (source, mut flags) = match (terms.claim, current) {
+    fn permit(&self, terms: &impl Terms, current: Option<Resident<'a, K, V>>, known: Known, moment: Moment) -> Permit<'a, K, V> {
+        let (source, mut flags) = match (terms.claim(), current) {
             (Claim::At(source), _) => (source, SOURCED | CLAIMED),
             (Claim::Unversioned, Some(old)) => (old.version.source(), old.node.flags(SOURCED | UNSURE)),
             (Claim::Unversioned, None) => (known.source(), flags_of(known)),
         };
-        if terms.weight == 0 {
+        if terms.weight() == 0 {
             flags |= UNEVICTABLE;
         }
-        if terms.timed || terms.due.min(terms.idle) != deadline::NEVER {
+        if terms.special().is_some_and(|special| special.timed || terms.deadline() != deadline::NEVER) {
             flags |= TIMED;
         }
         Permit { current, source, flags, stillborn: dead_on_arrival(terms, moment) }
@@ -187,10 +230,10 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
 
     /// Makes a node that nobody sees yet.
     #[inline(always)]
-    fn fill(&mut self, terms: &Terms, permit: &Permit<'a, K, V>, version: Version, pair: (K, V)) -> Fresh<'a, K, V> {
+    fn fill(&mut self, terms: &impl Terms, permit: &Permit<'a, K, V>, version: Version, pair: (K, V)) -> Fresh<'a, K, V> {
         let flags = permit.flags;
         // The hash by which the entry is found stays, even if the `Eq` of two keys and their hashes are at odds.
-        let hash = permit.current.map_or(terms.hash & HASH_MASK, |old| old.node.hash());
+        let hash = permit.current.map_or(terms.hash() & HASH_MASK, |old| old.node.hash());
         let slab: &'a Slab<K, V> = &self.stripe.slab;
         let slot = self.take_slot();
         // SAFETY: just taken from the slab, and the lock is held; nobody else has the slot until it is linked.
@@ -198,23 +241,34 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
             if flags & SOURCED != 0 {
                 slab.set_source(slot, version.source());
             }
-            if self.state.config.weighted {
-                slab.set_weight(slot, terms.weight);
+            if !self.state.quiet && self.state.config.weighted {
+                slab.set_weight(slot, terms.weight());
             }
-            if flags & TIMED != 0 {
-                let deadlines = slab.deadlines(slot);
-                deadlines.due.store(terms.due, Ordering::Relaxed);
-                deadlines.last.store(terms.last, Ordering::Relaxed);
-                deadlines.idle.store(terms.idle, Ordering::Relaxed);
-            }
-            if self.state.config.refreshing {
-                let refresh = slab.refresh(slot);
-                refresh.at.store(terms.refresh.at, Ordering::Relaxed);
-                refresh.took.store(terms.refresh.took, Ordering::Relaxed);
+            if let Some(special) = terms.special() {
+                self.fill_times(slot, flags, special);
             }
             let node = slab.node(slot);
             node.fill(hash, version.revision(), flags, pair);
             Fresh { slot, node, version }
+        }
+    }
+
+    /// # Safety
+    /// As for [`Slab::deadlines`], before the entry is published.
+    unsafe fn fill_times(&self, slot: u32, flags: u8, special: &Special) {
+        let slab = &self.stripe.slab;
+        if flags & TIMED != 0 {
+            // SAFETY: passed on.
+            let deadlines = unsafe { slab.deadlines(slot) };
+            deadlines.due.store(special.due, Ordering::Relaxed);
+            deadlines.last.store(special.last, Ordering::Relaxed);
+            deadlines.idle.store(special.idle, Ordering::Relaxed);
+        }
+        if self.state.config.refreshing {
+            // SAFETY: passed on.
+            let refresh = unsafe { slab.refresh(slot) };
+            refresh.at.store(special.refresh.at, Ordering::Relaxed);
+            refresh.took.store(special.refresh.took, Ordering::Relaxed);
         }
     }
 
@@ -229,32 +283,33 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
     }
 
     /// The key was absent: the node becomes its entry.
-    fn link(&mut self, fresh: Fresh<'a, K, V>, terms: &Terms) {
+    fn link(&mut self, fresh: Fresh<'a, K, V>, terms: &impl Terms) {
         let Fresh { slot, node, .. } = fresh;
         self.make_room_in_index();
-        self.index().link(terms.hash, slot);
-        if terms.weight > 0 {
-            self.state.policy.admit(slot, ordinal(terms.hash), terms.weight);
+        self.index().link(terms.hash(), slot);
+        if terms.weight() > 0 {
+            self.state.policy.admit(slot, ordinal(terms.hash()), terms.weight());
         }
         self.schedule(slot, node, terms);
-        self.resize(1, (terms.weight, 0));
+        self.resize(1, (terms.weight(), 0));
     }
 
     /// The node takes the place of the key's entry, in the table and in the policy.
     #[inline(always)]
-    fn replace(&mut self, old: Resident<'a, K, V>, fresh: Fresh<'a, K, V>, terms: &Terms) {
+    fn replace(&mut self, old: Resident<'a, K, V>, fresh: Fresh<'a, K, V>, terms: &impl Terms) {
         let Fresh { slot, node, .. } = fresh;
-        let (old_slot, old_weight, weight) = (old.spot.slot, self.weight(old.spot.slot), terms.weight);
+        let (old_slot, old_weight, weight) = (old.spot.slot, self.weight(old.spot.slot), terms.weight());
         node.set_uses(old.node.uses());
         self.index().swap(old.spot, slot);
         match (old_weight > 0, weight > 0) {
             (true, true) => self.state.policy.replace(old_slot, slot, old_weight, weight),
             (true, false) => self.state.policy.remove(old_slot, old_weight),
-            (false, true) => self.state.policy.admit(slot, ordinal(terms.hash), weight),
+            (false, true) => self.state.policy.admit(slot, ordinal(terms.hash()), weight),
             (false, false) => {}
         }
         if old.node.has(TIMED) {
-            let end = self.end_after(terms.due.min(terms.idle));
+            let end = self.end_after(terms.deadline());
+            self.state.quiet = false;
             self.state.wheel.replace(old_slot, slot, end);
         } else {
             self.schedule(slot, node, terms);
@@ -274,9 +329,10 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
     }
 
     #[inline(always)]
-    fn schedule(&mut self, slot: u32, node: &Node<K, V>, terms: &Terms) {
+    fn schedule(&mut self, slot: u32, node: &Node<K, V>, terms: &impl Terms) {
         if node.has(TIMED) {
-            let end = self.end_after(terms.due.min(terms.idle));
+            let end = self.end_after(terms.deadline());
+            self.state.quiet = false;
             self.state.wheel.schedule(slot, end);
         }
     }
@@ -326,11 +382,11 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
 
 /// A pair that cannot stay, and why.
 #[inline(always)]
-fn dead_on_arrival(terms: &Terms, moment: Moment) -> Option<Cause> {
-    if terms.weight > moment.capacity {
+fn dead_on_arrival(terms: &impl Terms, moment: Moment) -> Option<Cause> {
+    if terms.weight() > moment.capacity {
         return Some(Cause::Evicted);
     }
-    deadline::is_due(terms.due.min(terms.idle), moment.now).then_some(Cause::Expired)
+    deadline::is_due(terms.deadline(), moment.now).then_some(Cause::Expired)
 }
 
 /// What the node of an unversioned write to an absent key must remember of the key's past.

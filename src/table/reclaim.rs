@@ -14,6 +14,7 @@ use crate::sync::heavy_barrier;
 use crate::unwind::Panic;
 use crate::unwind::keep_first;
 
+use super::flights::Fenced;
 use super::index::Index;
 use super::locked::Locked;
 use super::node::Node;
@@ -26,10 +27,11 @@ use super::slab::OldDirectory;
 use super::stripe::Stripe;
 
 /// What a transition leaves to be done after the unlock.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Effects {
+pub(crate) struct Effects<K, V> {
     pub(crate) reclaim: bool,
     pub(crate) tell: bool,
+    /// Flights that were fenced, and what those who wait for them get.
+    pub(crate) fenced: Vec<Fenced<K, V>>,
 }
 
 /// An array that readers may still be walking.

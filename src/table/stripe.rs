@@ -59,6 +59,10 @@ pub(super) struct Writers<K, V> {
 /// Everything that the lock guards.
 pub(super) struct State<K, V> {
     pub(super) config: StripeConfig,
+    /// Nothing here can end, nobody is told, nothing is known of absent keys, no load is under way, and every entry weighs 1: then a
+    /// plain write has nothing to see to but its own. Whatever ends the quiet says so at once; that it is quiet again is seen by the next
+    /// transition.
+    pub(super) quiet: bool,
     pub(super) slots: Slots,
     pub(super) revision: u64,
     pub(super) policy: Policy,
@@ -76,6 +80,14 @@ pub(super) struct State<K, V> {
     /// Whom the listener is still to be told of, and whether somebody is telling.
     pub(super) notices: Vec<(u32, Cause)>,
     pub(super) telling: bool,
+}
+
+impl<K, V> State<K, V> {
+    pub(super) fn is_quiet(&self) -> bool {
+        let StripeConfig { told, weighted, refreshing, .. } = self.config;
+        let plain = !told && !weighted && !refreshing;
+        plain && self.wheel.next_due() == deadline::NEVER && self.graves.is_quiet() && self.flights.is_quiet()
+    }
 }
 
 // SAFETY: the pointer leads to an index that the stripe owns; the rest says for itself.
@@ -105,6 +117,7 @@ impl<K, V> Stripe<K, V> {
             grew: false,
             notices: Vec::new(),
             telling: false,
+            quiet: false,
             config,
         };
         let index = Box::new(Index::new(1));
