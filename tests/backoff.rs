@@ -84,6 +84,22 @@ fn an_error_is_the_answer_until_its_time_is_up() {
     });
 }
 
+/// Whether or not anybody has swept what is too old.
+#[test]
+fn of_many_errors_none_is_the_answer_for_too_long() {
+    watched(|| {
+        let (cache, hand) = built(|builder| builder.stripes(1));
+        (0..500).for_each(|key| _ = ask(Face::TryGetWith, &cache, key, || Err(Broken(7))));
+        hand.set(PAUSE - NANO);
+        (0..500).for_each(|key| assert_eq!(unloaded(Face::Load, &cache, key), Said::Failed(7)));
+        hand.set(PAUSE);
+        // The latest first: what is swept is the oldest.
+        for key in (0..500).rev() {
+            assert_eq!(ask(Face::Load, &cache, key, || Ok(10)), Said::Value(10), "key {key}");
+        }
+    });
+}
+
 #[test]
 fn many_callers_of_a_failing_key_load_once() {
     watched(|| {

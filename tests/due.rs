@@ -122,6 +122,24 @@ fn where_the_reload_fails_and_nothing_is_present_any_more_its_error_is_the_answe
 }
 
 #[test]
+fn where_what_was_present_is_stale_by_then_it_is_the_answer_only_if_failures_are_safe() {
+    watched(|| {
+        for fail_safe in [false, true] {
+            let (cache, hand) = built(|builder| {
+                let builder = builder.time_to_live(AGE * 2).serve_stale(AGE);
+                if fail_safe { builder.fail_safe() } else { builder }
+            });
+            hand.advance(AGE);
+            let leader = Leader::start(Face::TryGetWithAsync, &cache, 1);
+            hand.advance(AGE);
+            all_at_once(&cache, 1, Said::Value(PRESENT), "stale by now");
+            let expected = if fail_safe { Said::Value(PRESENT) } else { Said::Failed(1) };
+            assert_eq!(leader.end(Err(Broken(1))), expected);
+        }
+    });
+}
+
+#[test]
 fn a_fence_during_the_reload_keeps_its_result_out() {
     watched(|| {
         for (leading, by) in loading().into_iter().flat_map(|face| OVERTAKINGS.iter().map(move |by| (face, by))) {
