@@ -225,7 +225,7 @@ impl<K, V, S> Builder<K, V, S> {
     /// a loader that hangs, or a [`Lease`](crate::Lease) that was leaked, does not hold its key for ever. Choose it longer than any load that is well;
     /// one that always takes longer never fills the cache. Measured by the cache's [clock](Self::clock). Tasks that wait are woken by
     /// tokio's timers (with the feature `tokio`, inside its runtime), else by those of a small crate that starts one thread when the first of them
-    /// waits. Zero: no load is in time. Default: as long as it takes.
+    /// waits (and keeps some 70 bytes for each that ever waited at one time). Zero: no load is in time. Default: as long as it takes.
     pub fn load_timeout(mut self, timeout: Duration) -> Self {
         self.choices.load_timeout = Some(timeout);
         self

@@ -3,7 +3,6 @@
 use crate::rule::swap::Condition;
 use crate::rule::version::Claim;
 use crate::rule::version::Version;
-use crate::time::deadline::NEVER;
 
 /// Why a value left the cache.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -37,12 +36,6 @@ pub(crate) trait Terms {
     #[inline(always)]
     fn claim(&self) -> Claim {
         self.special().map_or(Claim::Unversioned, |special| special.claim)
-    }
-
-    /// When it expires as things are.
-    #[inline(always)]
-    fn deadline(&self) -> u64 {
-        self.special().map_or(NEVER, |special| special.due.min(special.idle))
     }
 
     #[inline(always)]

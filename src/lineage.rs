@@ -5,46 +5,73 @@
 //! that waits, or leads, inside loaders draws an edge from their loads to the one it needs. A cycle of edges would never
 //! end. What a loader does on threads or tasks that it started is not known here: `load_timeout` is for that.
 
+use std::cell::Cell;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::marker::PhantomData;
 
 use crate::sync::Mutex;
 
+/// Loads within each other that are noted in place.
+const NOTED: usize = 8;
+
 thread_local! {
-    static INSIDE: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
+    static OUTER: [Cell<u64>; NOTED] = const { [const { Cell::new(0) }; NOTED] };
+    static DEEPER: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
 }
 
 static EDGES: Mutex<Option<HashMap<u64, Vec<u64>>>> = Mutex::new(None);
 
-/// While it lives, the code on this thread is part of a load.
+/// While it lives, the code on this thread is part of a load. Frames of a thread end in the reverse order, or together.
 pub(crate) struct Frame {
-    number: u64,
     /// It is taken off the stack of the thread that it was put on.
-    _thread: std::marker::PhantomData<*const ()>,
+    _thread: PhantomData<*const ()>,
 }
 
 impl Frame {
+    #[inline]
     pub(crate) fn enter(number: u64) -> Self {
-        // A thread that is being torn down has no stack of loads any more, and nothing to hang on.
-        let _ = INSIDE.try_with(|inside| inside.borrow_mut().push(number));
-        Frame { number, _thread: std::marker::PhantomData }
+        let depth = DEPTH.get();
+        match OUTER.with(|outer| outer.get(depth).map(|place| place.set(number))) {
+            Some(()) => {}
+            None => enter_deeper(number),
+        }
+        DEPTH.set(depth + 1);
+        Frame { _thread: PhantomData }
     }
 }
 
+#[cold]
+fn enter_deeper(number: u64) {
+    // A thread that is being torn down has no such list any more: what it does so deep is not known.
+    let _ = DEEPER.try_with(|deeper| deeper.borrow_mut().push(number));
+}
+
 impl Drop for Frame {
+    #[inline]
     fn drop(&mut self) {
-        let _ = INSIDE.try_with(|inside| {
-            let mut inside = inside.borrow_mut();
-            if let Some(at) = inside.iter().rposition(|&number| number == self.number) {
-                inside.remove(at);
-            }
-        });
+        let depth = DEPTH.get() - 1;
+        DEPTH.set(depth);
+        if depth >= NOTED {
+            let _ = DEEPER.try_with(|deeper| deeper.borrow_mut().pop());
+        }
     }
+}
+
+/// The loads that the running code is part of.
+fn inside() -> Vec<u64> {
+    let depth = DEPTH.get();
+    let mut numbers = OUTER.with(|outer| outer.iter().take(depth).map(Cell::get).collect::<Vec<_>>());
+    if depth > NOTED {
+        let _ = DEEPER.try_with(|deeper| numbers.extend_from_slice(&deeper.borrow()));
+    }
+    numbers
 }
 
 /// Is the running code part of this load?
 pub(crate) fn is_inside(number: u64) -> bool {
-    INSIDE.try_with(|inside| inside.borrow().contains(&number)).unwrap_or(false)
+    DEPTH.get() > 0 && inside().contains(&number)
 }
 
 /// While it lives, the loads that some code is part of need another. In a box, as most loads have none.
@@ -60,10 +87,7 @@ pub(crate) struct Cycle;
 
 /// The running code needs load `number` to end. `None` if it is part of no load itself.
 pub(crate) fn need(number: u64) -> Result<Option<Edge>, Cycle> {
-    match INSIDE.try_with(|inside| inside.borrow().clone()) {
-        Ok(from) if !from.is_empty() => draw(from, number).map(Some),
-        _ => Ok(None),
-    }
+    if DEPTH.get() == 0 { Ok(None) } else { draw(inside(), number).map(Some) }
 }
 
 #[cold]
@@ -129,10 +153,18 @@ mod tests {
         let outer = Frame::enter(ONE);
         let inner = Frame::enter(TWO);
         assert!(is_inside(ONE) && is_inside(TWO));
-        drop(outer);
-        assert!(!is_inside(ONE) && is_inside(TWO));
         drop(inner);
-        assert!(!is_inside(TWO));
+        assert!(is_inside(ONE) && !is_inside(TWO));
+        drop(outer);
+        assert!(!is_inside(ONE));
+    }
+
+    #[test]
+    fn many_frames_are_known() {
+        let frames: Vec<Frame> = (0..3 * NOTED as u64).map(|at| Frame::enter(ONE - at)).collect();
+        assert!((0..3 * NOTED as u64).all(|at| is_inside(ONE - at)));
+        drop(frames);
+        assert!((0..3 * NOTED as u64).all(|at| !is_inside(ONE - at)));
     }
 
     #[test]

@@ -77,6 +77,12 @@ impl<K, V> Lease<K, V> {
         (self.flight.take().expect(OPEN), self.token)
     }
 
+    /// Ends it where nobody waits and the table has let go of it, and gives the key.
+    pub(super) fn end_alone(&mut self) -> K {
+        let (flight, _) = self.end();
+        Arc::into_inner(flight).expect("nobody else knows it").into_subject()
+    }
+
     /// The caller goes on to load. If he is part of a load himself, that load needs this one from here on; it cannot be a cycle, as this
     /// one needs nothing yet, or what its last leader needed.
     pub(crate) fn begin(mut self) -> Self {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::failure::Failure;
 use crate::flight::Look;
 use crate::flight::Number;
+use crate::flight::Token;
 use crate::lineage;
 use crate::lineage::Edge;
 use crate::sync::Ordering;
@@ -61,13 +62,29 @@ impl<K, V: Clone> Seat<K, V> {
                 Some(Landing::Failed { failure, .. }) => Came::Failed(failure.clone()),
                 None => Came::Nothing,
             }),
-            Look::Called(token) => Ok(Came::Lead(Lease::new(&self.core, self.hash, Arc::clone(&self.flight), token))),
+            Look::Called(token) => Ok(self.lead(token)),
             Look::Overdue(token) => {
                 self.core.tally.timeouts.fetch_add(1, Ordering::Relaxed);
                 self.core.tally.takeovers.fetch_add(1, Ordering::Relaxed);
-                Ok(Came::Lead(Lease::new(&self.core, self.hash, Arc::clone(&self.flight), token)))
+                Ok(self.lead(token))
             }
         }
+    }
+}
+
+impl<K, V> Seat<K, V> {
+    /// The key that is waited for.
+    pub(crate) fn key(&self) -> &K {
+        &self.flight.subject
+    }
+
+    /// The lease is the waiter's. If a fence came before he did, it is good for nothing, and he starts anew like everybody else.
+    fn lead(&self, token: Token) -> Came<K, V> {
+        if self.flight.is_fenced() {
+            self.core.hand_over(self.hash, Arc::clone(&self.flight), token);
+            return Came::Nothing;
+        }
+        Came::Lead(Lease::new(&self.core, self.hash, Arc::clone(&self.flight), token))
     }
 }
 

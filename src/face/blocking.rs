@@ -52,7 +52,7 @@ where
     }
 }
 
-pub(super) fn wait<K, V: Clone>(mut seat: Seat<K, V>) -> Came<K, V> {
+fn wait<K, V: Clone>(mut seat: Seat<K, V>) -> Came<K, V> {
     loop {
         match seat.look(Waiter::this_thread()) {
             Ok(came) => return came,

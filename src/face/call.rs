@@ -185,6 +185,11 @@ where
         }
     }
 
+    /// What there is for a call whose loader has failed.
+    pub(super) fn fallback(&self) -> Option<V> {
+        if self.wish.afresh || !self.core.falls_back() { None } else { self.core.fall_back(self.hash, self.key) }
+    }
+
     /// The loader is done: its result goes to all who wait, and to the caller.
     pub(super) fn settle<E>(
         &self,
@@ -196,9 +201,7 @@ where
             Ok(loaded) => loaded,
             Err(error) => {
                 lease.fail_with(sharing.shared(&error));
-                let fallback =
-                    if self.wish.afresh || !self.core.falls_back() { None } else { self.core.fall_back(self.hash, self.key) };
-                return fallback.ok_or(LoadError::Failed(error));
+                return self.fallback().ok_or(LoadError::Failed(error));
             }
         };
         // Before it is given up, so that a panic of `Clone` leaves the lease to the next.

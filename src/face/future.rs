@@ -18,7 +18,6 @@ use crate::core::Lease;
 use crate::core::Seat;
 use crate::error::LoadError;
 use crate::loaded::Loaded;
-use crate::sync::Waiter;
 
 use super::call::Call;
 use super::call::FALLIBLE;
@@ -28,7 +27,7 @@ use super::call::Next;
 use super::call::Sharing;
 use super::call::afresh;
 use super::call::infallible;
-use super::timer::Timer;
+use super::timer;
 
 /// Makes the call: at once if there is a value, else by loading, or by waiting for whoever does.
 async fn run<K, V, Q, E>(
@@ -63,25 +62,9 @@ pub(super) fn poll_inside<K, V, F: Future>(lease: &Lease<K, V>, load: Pin<&mut F
     load.poll(context)
 }
 
-pub(super) async fn wait<K, V: Clone>(mut seat: Seat<K, V>) -> Came<K, V> {
+async fn wait<K, V: Clone>(mut seat: Seat<K, V>) -> Came<K, V> {
     let mut timer = None;
-    poll_fn(move |context| poll_seat(&mut seat, &mut timer, context)).await
-}
-
-fn poll_seat<K, V: Clone>(seat: &mut Seat<K, V>, timer: &mut Option<Timer>, context: &mut Context<'_>) -> Poll<Came<K, V>> {
-    loop {
-        let limit = match seat.look(Waiter::Task(context.waker().clone())) {
-            Ok(came) => return Poll::Ready(came),
-            Err(None) => return Poll::Pending,
-            Err(Some(limit)) => limit,
-        };
-        let running = timer.get_or_insert_with(|| Timer::new(limit));
-        if running.poll(context).is_pending() {
-            return Poll::Pending;
-        }
-        // The time may be longer by now, or the cache's clock slower: look again.
-        *timer = None;
-    }
+    poll_fn(move |context| timer::poll_until(&mut timer, context, |waiter| seat.look(waiter.clone()))).await
 }
 
 impl<K, V, S> Cache<K, V, S>

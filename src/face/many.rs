@@ -1,4 +1,5 @@
-//! Many keys at once: one call of the loader for all that are missing, and a wait for those that others load.
+//! Many keys at once: one call of the loader for all that are missing, and a wait for those that others load. The wait is for all of
+//! them together: whatever comes first, a lease that is handed over too, is seen to before anything else is waited for.
 
 use std::future::Future;
 use std::future::poll_fn;
@@ -8,6 +9,7 @@ use std::pin::Pin;
 use std::pin::pin;
 use std::task::Context;
 use std::task::Poll;
+use std::time::Duration;
 
 use equivalent::Equivalent;
 use hashbrown::HashTable;
@@ -19,20 +21,55 @@ use crate::core::Seat;
 use crate::error::LoadError;
 use crate::lineage::Frame;
 use crate::loaded::Loaded;
+use crate::sync::Waiter;
+use crate::sync::park;
 
-use super::blocking;
 use super::call::Call;
 use super::call::FALLIBLE;
 use super::call::Next;
 use super::call::Sharing;
-use super::future;
+use super::timer;
+use super::timer::Timer;
 
-/// A key that this call loads, and the places in the answer that want it.
-struct Led<K, V> {
+/// A key that is missing, and the places in the answer that want it.
+struct Want<K, V> {
     hash: u64,
-    /// `None` once its value was delivered, or given up.
-    lease: Option<Lease<K, V>>,
     places: Vec<usize>,
+    way: Way<K, V>,
+}
+
+/// How it is had.
+enum Way<K, V> {
+    /// This call loads it.
+    Lead(Lease<K, V>),
+    /// Somebody else does.
+    Wait(Seat<K, V>),
+    /// It was had, or given up.
+    Over,
+}
+
+impl<K, V> Want<K, V> {
+    fn key(&self) -> Option<&K> {
+        match &self.way {
+            Way::Lead(lease) => Some(lease.key()),
+            Way::Wait(seat) => Some(seat.key()),
+            Way::Over => None,
+        }
+    }
+
+    fn lease(&self) -> Option<&Lease<K, V>> {
+        if let Way::Lead(lease) = &self.way { Some(lease) } else { None }
+    }
+
+    fn take_lease(&mut self) -> Option<Lease<K, V>> {
+        match std::mem::replace(&mut self.way, Way::Over) {
+            Way::Lead(lease) => Some(lease),
+            other => {
+                self.way = other;
+                None
+            }
+        }
+    }
 }
 
 /// A call for many keys on its way.
@@ -40,11 +77,9 @@ struct Batch<'a, K, V, Q: ?Sized, S, E> {
     cache: &'a Cache<K, V, S>,
     keys: Vec<&'a Q>,
     answers: Vec<Option<V>>,
-    led: Vec<Led<K, V>>,
-    /// Places in `led`, by hash.
+    wants: Vec<Want<K, V>>,
+    /// Places in `wants`, by hash.
     by_hash: HashTable<usize>,
-    /// Loads of others, and the places in the answer that want them.
-    waiting: Vec<(Seat<K, V>, usize)>,
     sharing: Sharing<E>,
 }
 
@@ -59,13 +94,12 @@ where
     fn start(cache: &'a Cache<K, V, S>, keys: impl IntoIterator<Item = &'a Q>) -> Result<Self, LoadError<E>> {
         let keys: Vec<&Q> = keys.into_iter().collect();
         let answers = vec![None; keys.len()];
-        let (led, waiting, by_hash) = (Vec::new(), Vec::new(), HashTable::new());
-        let mut batch = Batch { cache, keys, answers, led, by_hash, waiting, sharing: Sharing::typed() };
+        let mut batch = Batch { cache, keys, answers, wants: Vec::new(), by_hash: HashTable::new(), sharing: Sharing::typed() };
         for place in 0..batch.keys.len() {
-            if !batch.is_led(place) {
+            if !batch.joins(place) {
                 let call = batch.call(place);
                 let next = cache.hit(batch.keys[place]).map_or_else(|| call.start(), Next::Value);
-                batch.take(place, next)?;
+                batch.begin(place, next)?;
             }
         }
         Ok(batch)
@@ -75,88 +109,143 @@ where
         self.cache.call(self.keys[place], FALLIBLE)
     }
 
-    /// Is the key at `place` one that this call loads already? Then its value goes there too.
-    fn is_led(&mut self, place: usize) -> bool {
-        if self.led.is_empty() {
+    /// Is the key at `place` wanted already? Then its value goes there too.
+    fn joins(&mut self, place: usize) -> bool {
+        if self.wants.is_empty() {
             return false;
         }
         let key = self.keys[place];
-        let hash = self.cache.hash(key);
-        let led = &mut self.led;
-        let is = |&at: &usize| led[at].hash == hash && led[at].lease.as_ref().is_some_and(|lease| key.equivalent(lease.key()));
-        let Some(&at) = self.by_hash.find(hash, is) else { return false };
-        led[at].places.push(place);
+        let wants = &self.wants;
+        let is = |&at: &usize| wants[at].key().is_some_and(|wanted| key.equivalent(wanted));
+        let Some(&at) = self.by_hash.find(self.cache.hash(key), is) else { return false };
+        self.wants[at].places.push(place);
         true
     }
 
-    fn take(&mut self, place: usize, next: Next<K, V>) -> Result<(), LoadError<E>> {
+    /// The first step for the key at `place`.
+    fn begin(&mut self, place: usize, next: Next<K, V>) -> Result<(), LoadError<E>> {
+        if let Next::Value(value) = next {
+            self.answers[place] = Some(value);
+            return Ok(());
+        }
+        let (hash, at) = (self.cache.hash(self.keys[place]), self.wants.len());
+        self.wants.push(Want { hash, places: vec![place], way: Way::Over });
+        let wants = &self.wants;
+        self.by_hash.insert_unique(hash, at, |&at| wants[at].hash);
+        self.go_on(at, next)
+    }
+
+    /// The next step for something that is wanted.
+    fn go_on(&mut self, at: usize, next: Next<K, V>) -> Result<(), LoadError<E>> {
         match next {
-            Next::Value(value) => self.answers[place] = Some(value),
+            Next::Value(value) => self.answer(at, &value),
             Next::Failed(failure) => return Err(self.sharing.returned(failure)),
             Next::Reentrant => return Err(LoadError::Reentrant),
-            Next::Wait(seat) => self.waiting.push((seat, place)),
-            Next::Lead(lease) => {
-                let (hash, at) = (self.cache.hash(self.keys[place]), self.led.len());
-                self.led.push(Led { hash, lease: Some(lease), places: vec![place] });
-                let led = &self.led;
-                self.by_hash.insert_unique(hash, at, |&at| led[at].hash);
-            }
+            Next::Wait(seat) => self.wants[at].way = Way::Wait(seat),
+            Next::Lead(lease) => self.wants[at].way = Way::Lead(lease),
         }
         Ok(())
     }
 
+    fn answer(&mut self, at: usize, value: &V) {
+        for &place in &self.wants[at].places {
+            self.answers[place] = Some(value.clone());
+        }
+    }
+
     /// The keys to be loaded.
     fn wanted(&self) -> Vec<K> {
-        self.led.iter().filter_map(|led| led.lease.as_ref()).map(|lease| lease.key().clone()).collect()
+        self.wants.iter().filter_map(Want::lease).map(|lease| lease.key().clone()).collect()
     }
 
     /// While the frames live, this thread runs the loader.
     fn enter(&self) -> Vec<Frame> {
-        self.led.iter().filter_map(|led| led.lease.as_ref()).map(Lease::enter).collect()
+        self.wants.iter().filter_map(Want::lease).map(Lease::enter).collect()
     }
 
-    /// The loader is done with the keys that it was given. What it did not bring is given up: whoever waits for it loads it.
+    /// The loader is done with the keys that it was given.
     fn deliver<M, R>(&mut self, result: Result<M, E>) -> Result<(), LoadError<E>>
     where
         M: IntoIterator<Item = (K, R)>,
         R: Into<Loaded<V>>,
     {
-        match result {
-            Ok(loaded) => loaded.into_iter().for_each(|(key, value)| self.deliver_one(&key, value.into())),
-            Err(error) => return Err(self.fail(error)),
+        let error = match result {
+            Ok(loaded) => {
+                loaded.into_iter().for_each(|(key, value)| self.deliver_one(&key, value.into()));
+                None
+            }
+            Err(error) => Some(error),
+        };
+        let mut failed = false;
+        for at in 0..self.wants.len() {
+            if let Some(lease) = self.wants[at].take_lease() {
+                failed |= !self.do_without(at, lease, error.as_ref());
+            }
         }
-        self.led.clear();
-        self.by_hash.clear();
-        Ok(())
+        error.filter(|_| failed).map_or(Ok(()), |error| Err(LoadError::Failed(error)))
     }
 
     fn deliver_one(&mut self, key: &K, loaded: Loaded<V>) {
-        let hash = self.cache.hash(key);
-        let led = &self.led;
-        let is = |&at: &usize| led[at].lease.as_ref().is_some_and(|lease| lease.key() == key);
-        let Some(&at) = self.by_hash.find(hash, is) else { return };
-        let Some(lease) = self.led[at].lease.take() else { return };
-        let call = self.call(self.led[at].places[0]);
-        let Ok(value) = call.settle(lease, Ok(loaded), &self.sharing) else { return };
-        for place in std::mem::take(&mut self.led[at].places) {
-            self.answers[place] = Some(value.clone());
+        let wants = &self.wants;
+        let is = |&at: &usize| wants[at].lease().is_some_and(|lease| lease.key() == key);
+        let Some(&at) = self.by_hash.find(self.cache.hash(key), is) else { return };
+        let Some(lease) = self.wants[at].take_lease() else { return };
+        let call = self.call(self.wants[at].places[0]);
+        if let Ok(value) = call.settle(lease, Ok(loaded), &self.sharing) {
+            self.answer(at, &value);
         }
     }
 
-    /// All the keys have failed, for those too who wait for one of them.
-    fn fail(&mut self, error: E) -> LoadError<E> {
-        for lease in self.led.drain(..).filter_map(|led| led.lease) {
-            lease.fail_with(self.sharing.shared(&error));
+    /// The loader has failed, or has not brought the key: then whoever waits for it loads it. Is there something to fall back on?
+    fn do_without(&mut self, at: usize, lease: Lease<K, V>, error: Option<&E>) -> bool {
+        match error {
+            Some(error) => lease.fail_with(self.sharing.shared(error)),
+            None => drop(lease),
         }
-        self.by_hash.clear();
-        LoadError::Failed(error)
+        let fallback = self.call(self.wants[at].places[0]).fallback();
+        fallback.map(|value| self.answer(at, &value)).is_some()
     }
 
-    /// What a wait has brought.
-    fn came(&mut self, came: Came<K, V>, place: usize) -> Result<(), LoadError<E>> {
-        let next = self.call(place).came(came);
-        self.take(place, next)
+    fn is_leading(&self) -> bool {
+        self.wants.iter().any(|want| want.lease().is_some())
     }
+
+    /// Is nothing waited for any more?
+    fn is_over(&self) -> bool {
+        self.wants.iter().all(|want| matches!(want.way, Way::Over))
+    }
+
+    /// Sees to all that has come. If nothing has, tells how long to sleep at most; `waiter` will be woken when something comes.
+    fn look(&mut self, waiter: &Waiter) -> Result<(), Asleep<E>> {
+        let (mut came, mut limit) = (Vec::new(), None);
+        for (at, want) in self.wants.iter_mut().enumerate() {
+            if let Way::Wait(seat) = &mut want.way {
+                match seat.look(waiter.clone()) {
+                    Ok(what) => came.push((at, what)),
+                    Err(most) => limit = limit.into_iter().chain(most).min(),
+                }
+            }
+        }
+        if came.is_empty() {
+            return Err(Asleep::For(limit));
+        }
+        came.into_iter().try_for_each(|(at, came)| self.came(at, came)).map_err(Asleep::Over)
+    }
+
+    fn came(&mut self, at: usize, came: Came<K, V>) -> Result<(), LoadError<E>> {
+        // The seat goes first: it has brought what it had.
+        self.wants[at].way = Way::Over;
+        let next = self.call(self.wants[at].places[0]).came(came);
+        self.go_on(at, next)
+    }
+}
+
+/// Why a look at all that is waited for brought nothing.
+enum Asleep<E> {
+    /// Nothing has come: sleep, at most so long.
+    For(Option<Duration>),
+    /// The call ends with an error.
+    Over(LoadError<E>),
 }
 
 /// Polls a loader of many keys. What it calls knows which loads it is part of.
@@ -205,17 +294,21 @@ where
         E: Clone + Send + Sync + 'static,
     {
         let mut batch = Batch::start(self, keys)?;
-        loop {
-            if !batch.led.is_empty() {
-                let wanted = batch.wanted();
-                let frames = batch.enter();
+        while !batch.is_over() {
+            if batch.is_leading() {
+                let (wanted, frames) = (batch.wanted(), batch.enter());
                 let result = load(wanted);
                 drop(frames);
                 batch.deliver(result)?;
+                continue;
             }
-            let Some((seat, place)) = batch.waiting.pop() else { return Ok(batch.answers) };
-            batch.came(blocking::wait(seat), place)?;
+            match batch.look(&Waiter::this_thread()) {
+                Ok(()) => {}
+                Err(Asleep::For(limit)) => park(limit),
+                Err(Asleep::Over(error)) => return Err(error),
+            }
         }
+        Ok(batch.answers)
     }
 
     /// [`try_get_many_with`](Self::try_get_many_with) for tasks; see [`get_with_async`](Self::get_with_async).
@@ -238,8 +331,8 @@ where
         E: Clone + Send + Sync + 'static,
     {
         let mut batch = Batch::start(self, keys)?;
-        loop {
-            if !batch.led.is_empty() {
+        while !batch.is_over() {
+            if batch.is_leading() {
                 let loading = {
                     let (wanted, _frames) = (batch.wanted(), batch.enter());
                     load(wanted)
@@ -247,9 +340,30 @@ where
                 let mut loading = pin!(loading);
                 let result = poll_fn(|context| poll_inside(|| batch.enter(), loading.as_mut(), context)).await;
                 batch.deliver(result)?;
+                continue;
             }
-            let Some((seat, place)) = batch.waiting.pop() else { return Ok(batch.answers) };
-            batch.came(future::wait(seat).await, place)?;
+            let mut timer = None;
+            poll_fn(|context| poll_look(&mut batch, &mut timer, context)).await?;
         }
+        Ok(batch.answers)
     }
+}
+
+fn poll_look<K, V, Q, S, E>(
+    batch: &mut Batch<'_, K, V, Q, S, E>,
+    timer: &mut Option<Timer>,
+    context: &mut Context<'_>,
+) -> Poll<Result<(), LoadError<E>>>
+where
+    K: Hash + Eq + Clone,
+    V: Clone,
+    Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
+    S: BuildHasher,
+    E: Clone + Send + Sync + 'static,
+{
+    timer::poll_until(timer, context, |waiter| match batch.look(waiter) {
+        Ok(()) => Ok(Ok(())),
+        Err(Asleep::Over(error)) => Ok(Err(error)),
+        Err(Asleep::For(limit)) => Err(limit),
+    })
 }

@@ -1,10 +1,13 @@
-//! Sleep for tasks: tokio's inside its runtime, where the feature is on, else that of a crate that needs none.
+//! Sleep for tasks, until they are woken or a time is up. The timers are tokio's inside its runtime, where the feature is on, else those
+//! of a crate that needs none.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::task::Context;
 use std::task::Poll;
 use std::time::Duration;
+
+use crate::sync::Waiter;
 
 pub(super) enum Timer {
     Small(futures_timer::Delay),
@@ -13,7 +16,7 @@ pub(super) enum Timer {
 }
 
 impl Timer {
-    pub(super) fn new(duration: Duration) -> Self {
+    fn new(duration: Duration) -> Self {
         #[cfg(feature = "tokio")]
         if tokio::runtime::Handle::try_current().is_ok() {
             return Timer::Tokio(Box::pin(tokio::time::sleep(duration)));
@@ -21,11 +24,31 @@ impl Timer {
         Timer::Small(futures_timer::Delay::new(duration))
     }
 
-    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         match self {
             Timer::Small(delay) => Pin::new(delay).poll(context),
             #[cfg(feature = "tokio")]
             Timer::Tokio(sleep) => sleep.as_mut().poll(context),
         }
+    }
+}
+
+/// Polls what `look` looks for: it finds something, or says how long to sleep at most before it is asked again.
+pub(super) fn poll_until<T>(
+    timer: &mut Option<Timer>,
+    context: &mut Context<'_>,
+    mut look: impl FnMut(&Waiter) -> Result<T, Option<Duration>>,
+) -> Poll<T> {
+    loop {
+        let limit = match look(&Waiter::Task(context.waker().clone())) {
+            Ok(found) => return Poll::Ready(found),
+            Err(None) => return Poll::Pending,
+            Err(Some(limit)) => limit,
+        };
+        if timer.get_or_insert_with(|| Timer::new(limit)).poll(context).is_pending() {
+            return Poll::Pending;
+        }
+        // The time may be longer by now, or the cache's clock slower: look again.
+        *timer = None;
     }
 }

@@ -19,7 +19,7 @@ mod stripe;
 mod stripes;
 
 pub(crate) use self::expire::Serving;
-pub(crate) use self::flights::Fenced;
+pub(crate) use self::flights::Ended;
 pub(crate) use self::flights::Flight;
 pub(crate) use self::flights::Landing;
 pub(crate) use self::index::ordinal;
@@ -27,6 +27,7 @@ pub(crate) use self::locked::Locked;
 pub(crate) use self::node::TIMED;
 pub(crate) use self::pin::Pinned;
 pub(crate) use self::put::Refusal;
+pub(crate) use self::put::Written;
 pub(crate) use self::reclaim::Effects;
 pub(crate) use self::stripe::Found;
 pub(crate) use self::stripes::MOST_STRIPES;

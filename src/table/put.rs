@@ -1,5 +1,7 @@
 //! The one transition that brings a value in. Everything that can refuse it comes before anything that changes.
 
+use equivalent::Equivalent;
+
 use crate::event::Cause;
 use crate::event::Moment;
 use crate::event::Plain;
@@ -14,6 +16,7 @@ use crate::sync::Ordering;
 use crate::time::deadline;
 
 use super::index::Index;
+use super::index::Spot;
 use super::index::ordinal;
 use super::locked::Locked;
 use super::locked::Resident;
@@ -29,9 +32,9 @@ use super::reclaim::Outgrown;
 use super::slab::Slab;
 
 /// Why a write was refused. The pair stays with the caller.
-pub(crate) enum Refusal<K, V> {
+pub(crate) enum Refusal<'a, K, V> {
     /// The condition does not hold; the entry that is there.
-    Conflict(Option<Pin<K, V>>),
+    Conflict(Option<Resident<'a, K, V>>),
     /// The source version is not newer than what is known of the key.
     Superseded(Version),
     /// Heavier than the capacity.
@@ -47,6 +50,17 @@ pub(crate) struct Put<'a, K, V> {
     pub(crate) fresh: bool,
     slot: u32,
     node: &'a Node<K, V>,
+}
+
+/// Where a plain write goes: the plain entry that is there, or a new place.
+pub(crate) struct Look<'a, K, V> {
+    old: Option<(Spot, &'a Node<K, V>)>,
+}
+
+impl<K, V> Look<'_, K, V> {
+    pub(crate) fn is_absent(&self) -> bool {
+        self.old.is_none()
+    }
 }
 
 /// What a plain write did.
@@ -83,7 +97,7 @@ impl<K, V> Locked<'_, K, V> {
 impl<'a, K: Eq, V> Locked<'a, K, V> {
     /// May a pair be written on these terms? Changes nothing, but that an expired entry of the key goes.
     #[inline(always)]
-    pub(crate) fn admit(&mut self, terms: &impl Terms, key: &K, moment: Moment) -> Result<Permit<'a, K, V>, Refusal<K, V>> {
+    pub(crate) fn admit(&mut self, terms: &impl Terms, key: &K, moment: Moment) -> Result<Permit<'a, K, V>, Refusal<'a, K, V>> {
         let current = self.find(terms.hash(), key, moment.now);
         let known = if self.state.quiet { Known::Nothing } else { self.state.graves.known(terms.hash() & HASH_MASK, moment.now) };
         if let Err(refusal) = self.check(terms, current, known, moment) {
@@ -93,27 +107,33 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
         Ok(self.permit(terms, current, known, moment))
     }
 
-    /// A plain write, if the stripe is quiet and what is there is plain; else the pair comes back and nothing has changed.
+    /// Looks where a plain write of `key` would go. `None` if the stripe is not quiet, or if what is there is not plain.
     #[inline(always)]
-    pub(crate) fn write_fast(&mut self, hash: u64, key: K, value: V, capacity: u64) -> Result<Written, (K, V)> {
+    pub(crate) fn look_fast<Q>(&self, hash: u64, key: &Q, capacity: u64) -> Option<Look<'a, K, V>>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
         if !self.state.quiet || capacity == 0 {
-            return Err((key, value));
+            return None;
         }
         // SAFETY: linked nodes are occupied, and the lock keeps them so.
-        let found = self.index().find(hash, |slot| key == unsafe { self.node(slot).pair() }.0);
+        let found = self.index().find(hash, |slot| key.equivalent(unsafe { &self.node(slot).pair().0 }));
         let old = found.map(|spot| (spot, self.node(spot.slot)));
-        if old.is_some_and(|(_, node)| !node.is_plain()) {
-            return Err((key, value));
-        }
+        old.is_none_or(|(_, node)| node.is_plain()).then_some(Look { old })
+    }
+
+    /// A plain write in a quiet stripe, where the same lock's holder looked.
+    #[inline(always)]
+    pub(crate) fn write_fast(&mut self, look: Look<'a, K, V>, hash: u64, pair: (K, V)) -> Written {
         let slot = self.take_slot();
         let node = self.node(slot);
         self.state.revision += 1;
         self.state.counts.inserts += 1;
         let version = Version::new(0, self.state.revision);
-        let hash = old.map_or(hash & HASH_MASK, |(_, node)| node.hash());
+        let hash = look.old.map_or(hash & HASH_MASK, |(_, node)| node.hash());
         // SAFETY: just taken from the slab, and the lock is held; nobody else has the slot until it is linked.
-        unsafe { node.fill(hash, version.revision(), 0, (key, value)) };
-        match old {
+        unsafe { node.fill(hash, version.revision(), 0, pair) };
+        match look.old {
             Some((spot, old)) => {
                 node.set_uses(old.uses());
                 self.index().swap(spot, slot);
@@ -122,7 +142,7 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
             }
             None => self.link(Fresh { slot, node, version }, &Plain { hash }),
         }
-        Ok(Written { version, fresh: old.is_none() })
+        Written { version, fresh: look.old.is_none() }
     }
 
     /// Writes, and fences the key's flight. Cannot fail any more.
@@ -150,7 +170,7 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
     /// A write that is refused says something of the key all the same, unless the entry that is there proves it old news, or it was
     /// bound to a condition.
     #[cold]
-    fn fence_refused(&mut self, terms: &impl Terms, key: &K, refusal: &Refusal<K, V>, current: Option<Resident<'a, K, V>>) {
+    fn fence_refused(&mut self, terms: &impl Terms, key: &K, refusal: &Refusal<'a, K, V>, current: Option<Resident<'a, K, V>>) {
         let fences = match (refusal, terms.claim()) {
             (Refusal::Superseded(_), Claim::At(source)) => current.is_none_or(|resident| resident.version.source() < source),
             (Refusal::TooHeavy, _) => true,
@@ -169,11 +189,11 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
         current: Option<Resident<'a, K, V>>,
         known: Known,
         moment: Moment,
-    ) -> Result<(), Refusal<K, V>> {
+    ) -> Result<(), Refusal<'a, K, V>> {
         let version = current.map(|resident| resident.version);
         let Some(special) = terms.special() else { return Ok(()) };
         if !special.condition.holds(version) {
-            return Err(Refusal::Conflict(current.map(|resident| self.pin(resident))));
+            return Err(Refusal::Conflict(current));
         }
         if special.assumed.is_some_and(|assumed| assumed != version) {
             return Err(Refusal::Changed);
@@ -191,7 +211,7 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
         Ok(())
     }
 
-    fn check_source(&mut self, source: u64, current: Option<Resident<'a, K, V>>, known: Known) -> Result<(), Refusal<K, V>> {
+    fn check_source(&mut self, source: u64, current: Option<Resident<'a, K, V>>, known: Known) -> Result<(), Refusal<'a, K, V>> {
         let has = |flag| current.is_some_and(|resident| resident.node.has(flag));
         // An entry that does not know its key's past is no better than none while that past is forgotten.
         let unsure = has(UNSURE) && matches!(known, Known::Forgotten(_));
@@ -205,7 +225,7 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
 
     /// A load began after all that is known of the key, or it would be fenced: floors and what was forgotten do not hold it back,
     /// and the source that it read is still the newest if it is not older than the newest known.
-    fn check_leased(&mut self, source: u64, current: Option<Version>, known: Known) -> Result<(), Refusal<K, V>> {
+    fn check_leased(&mut self, source: u64, current: Option<Version>, known: Known) -> Result<(), Refusal<'a, K, V>> {
         let known = if matches!(known, Known::Buried(_)) { known } else { Known::Nothing };
         let Err(newer) = admit_source(current, known, source, EqualSource::Replace) else { return Ok(()) };
         self.state.counts.loads_older += 1;
@@ -222,7 +242,7 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
         if terms.weight() == 0 {
             flags |= UNEVICTABLE;
         }
-        if terms.special().is_some_and(|special| special.timed || terms.deadline() != deadline::NEVER) {
+        if terms.special().is_some_and(|special| special.timed || deadline_of(terms) != deadline::NEVER) {
             flags |= TIMED;
         }
         Permit { current, source, flags, stillborn: dead_on_arrival(terms, moment) }
@@ -308,7 +328,7 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
             (false, false) => {}
         }
         if old.node.has(TIMED) {
-            let end = self.end_after(terms.deadline());
+            let end = self.end_after(deadline_of(terms));
             self.state.quiet = false;
             self.state.wheel.replace(old_slot, slot, end);
         } else {
@@ -331,7 +351,7 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
     #[inline(always)]
     fn schedule(&mut self, slot: u32, node: &Node<K, V>, terms: &impl Terms) {
         if node.has(TIMED) {
-            let end = self.end_after(terms.deadline());
+            let end = self.end_after(deadline_of(terms));
             self.state.quiet = false;
             self.state.wheel.schedule(slot, end);
         }
@@ -380,13 +400,19 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
     }
 }
 
+/// When it expires as things are.
+#[inline(always)]
+fn deadline_of(terms: &impl Terms) -> u64 {
+    terms.special().map_or(deadline::NEVER, |special| special.due.min(special.idle))
+}
+
 /// A pair that cannot stay, and why.
 #[inline(always)]
 fn dead_on_arrival(terms: &impl Terms, moment: Moment) -> Option<Cause> {
     if terms.weight() > moment.capacity {
         return Some(Cause::Evicted);
     }
-    deadline::is_due(terms.deadline(), moment.now).then_some(Cause::Expired)
+    deadline::is_due(deadline_of(terms), moment.now).then_some(Cause::Expired)
 }
 
 /// What the node of an unversioned write to an absent key must remember of the key's past.
