@@ -22,6 +22,7 @@ pub(crate) struct Flight<S, T> {
     /// Tells this flight from every other one of the process.
     number: u64,
     fenced: AtomicBool,
+    mark: AtomicU64,
     /// What came of it; `None` if nothing did and everybody has to start again.
     landed: OnceLock<Option<T>>,
     seats: Mutex<Seats>,
@@ -41,6 +42,13 @@ struct Seats {
 
 pub(crate) type Token = u64;
 pub(crate) type Number = u64;
+
+/// Different for every lease and every flight of the process.
+fn next_number() -> u64 {
+    static NUMBERS: AtomicU64 = AtomicU64::new(1);
+    // Relaxed: numbers need only differ.
+    NUMBERS.fetch_add(1, Ordering::Relaxed)
+}
 
 /// What the owner of a seat finds.
 pub(crate) enum Look<'a, T> {
@@ -64,21 +72,19 @@ pub(crate) enum HandOver {
 }
 
 impl<S, T> Flight<S, T> {
-    /// A flight whose first lease has the token [`FIRST`](Self::FIRST) and is overdue at `deadline`.
+    /// A flight whose first lease is overdue at `deadline`. That lease's token is the flight's number.
     pub(crate) fn new(subject: S, deadline: u64) -> Self {
-        static NUMBERS: AtomicU64 = AtomicU64::new(1);
-        let seats = Seats { lease: Self::FIRST, deadline, called: None, waiting: BTreeMap::new(), next: 0 };
+        let number = next_number();
+        let seats = Seats { lease: number, deadline, called: None, waiting: BTreeMap::new(), next: 0 };
         Flight {
             subject,
-            // Relaxed: numbers need only differ.
-            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
+            number,
             fenced: AtomicBool::new(false),
+            mark: AtomicU64::new(0),
             landed: OnceLock::new(),
             seats: Mutex::new(seats),
         }
     }
-
-    pub(crate) const FIRST: Token = 1;
 
     /// What it carried, once nobody else knows it.
     pub(crate) fn into_subject(self) -> S {
@@ -103,9 +109,9 @@ impl<S, T> Flight<S, T> {
         self.landed.get().map(Option::as_ref)
     }
 
-    /// Does the lease of `token` count?
-    pub(crate) fn is_held_by(&self, token: Token) -> bool {
-        self.seats.lock().lease == token && self.landed.get().is_none()
+    /// The token of the lease that counts.
+    pub(crate) fn lease(&self) -> Token {
+        self.seats.lock().lease
     }
 
     /// Does the lease of `token` count, and is it in time?
@@ -179,14 +185,14 @@ impl<S, T> Flight<S, T> {
         overdue.then(|| seats.pass(None, until))
     }
 
-    /// The holder of `token` gives up: the lease passes to whoever waits longest. He keeps the deadline until he comes.
-    pub(crate) fn hand_over(&self, token: Token) -> HandOver {
+    /// The holder of `token` gives up: the lease passes to whoever waits longest, and is good until `until`, if that is known.
+    pub(crate) fn hand_over(&self, token: Token, until: Option<u64>) -> HandOver {
         let mut seats = self.seats.lock();
         if seats.lease != token || self.landed.get().is_some() {
             return HandOver::Late;
         }
         let Some((seat, waiter)) = seats.waiting.pop_first() else { return HandOver::Nobody };
-        let deadline = seats.deadline;
+        let deadline = until.unwrap_or(seats.deadline);
         seats.pass(Some(seat), deadline);
         HandOver::Called(waiter)
     }
@@ -197,35 +203,64 @@ impl<S, T> Flight<S, T> {
         !seats.waiting.is_empty() || seats.called.is_some()
     }
 
-    /// Ends the flight for all who wait, if `token` counts; gives the outcome back if it does not, or if it is over already.
-    pub(crate) fn land(&self, token: Token, outcome: Option<T>) -> Result<(), Option<T>> {
+    /// Ends the flight, if `token` counts, and gives those who wait, to be woken under no lock; gives the outcome back if it does not
+    /// count, or if it is over already.
+    pub(crate) fn land(&self, token: Token, outcome: Option<T>) -> Result<Crew, Option<T>> {
         self.end(outcome, |seats| seats.lease == token)
     }
 
-    /// Ends the flight for all who wait, whoever holds the lease.
-    pub(crate) fn divert(&self, outcome: Option<T>) -> Result<(), Option<T>> {
+    /// The same, whoever holds the lease.
+    pub(crate) fn divert(&self, outcome: Option<T>) -> Result<Crew, Option<T>> {
         self.end(outcome, |_| true)
     }
 
-    fn end(&self, outcome: Option<T>, may: impl FnOnce(&Seats) -> bool) -> Result<(), Option<T>> {
+    fn end(&self, outcome: Option<T>, may: impl FnOnce(&Seats) -> bool) -> Result<Crew, Option<T>> {
         let mut seats = self.seats.lock();
         if !may(&seats) {
             return Err(outcome);
         }
         self.landed.set(outcome)?;
-        if !seats.waiting.is_empty() {
-            let waiting = mem::take(&mut seats.waiting);
-            drop(seats);
-            waiting.into_values().flatten().for_each(Waiter::wake);
+        Ok(Crew(mem::take(&mut seats.waiting)))
+    }
+
+    /// How far things were when the flight was opened.
+    pub(crate) fn mark(&self) -> u64 {
+        self.mark.load(Ordering::Relaxed)
+    }
+
+    /// Notes how far things are. Relaxed: noted before anybody else knows the flight.
+    pub(crate) fn set_mark(&self, mark: u64) {
+        self.mark.store(mark, Ordering::Relaxed);
+    }
+
+    /// When the lease is overdue, unless somebody is there to take it over then.
+    pub(crate) fn unattended_until(&self) -> Option<u64> {
+        let seats = self.seats.lock();
+        (seats.waiting.is_empty() && seats.called.is_none()).then_some(seats.deadline)
+    }
+}
+
+/// Those who wait for a flight that is over.
+#[must_use = "they sleep until they are woken"]
+pub(crate) struct Crew(BTreeMap<Number, Option<Waiter>>);
+
+impl Crew {
+    /// Runs code of executors: under no lock.
+    pub(crate) fn wake(self) {
+        if !self.0.is_empty() {
+            self.0.into_values().flatten().for_each(Waiter::wake);
         }
-        Ok(())
     }
 }
 
 impl Seats {
     /// The lease passes on, to a seat that has to come for it or to somebody who has come.
     fn pass(&mut self, to: Option<Number>, deadline: u64) -> Token {
-        self.lease += 1;
+        if let Some(passed_over) = self.called.take() {
+            // He has been woken and will look: until then he waits like the others.
+            self.waiting.insert(passed_over, None);
+        }
+        self.lease = next_number();
         self.called = to;
         self.deadline = deadline;
         self.lease

@@ -1,9 +1,9 @@
 //! Which loads the running code is part of, and which load waits for which: so that a load that would wait for itself is refused
-//! instead of hanging. Loads are numbers here.
+//! instead of hanging. Loads are numbers here, those of their leases: who takes a load over is not held to what his predecessor waits for.
 //!
 //! A thread knows the loads whose loaders are on its stack: a blocking loader for as long as it runs, a future while it is polled. A call
-//! that waits, or leads, inside loaders draws an edge from their loads to the one it needs. A cycle of edges would never
-//! end. What a loader does on threads or tasks that it started is not known here: `load_timeout` is for that.
+//! that waits inside loaders draws an edge from each of their loads to the one it needs. A cycle of edges would never end. What a
+//! loader does on threads or tasks that it started is not known here: `load_timeout` is for that.
 
 use std::cell::Cell;
 use std::cell::RefCell;

@@ -6,8 +6,6 @@ use std::sync::Arc;
 use crate::error::Unfilled;
 use crate::failure::Failure;
 use crate::flight::Token;
-use crate::lineage;
-use crate::lineage::Edge;
 use crate::lineage::Frame;
 use crate::loaded::Loaded;
 use crate::rule::version::Version;
@@ -23,7 +21,8 @@ use super::load::Unstored;
 /// It ends by [`fill`](Self::fill), [`fail`](Self::fail), or by being dropped: then the next in line takes over. Any write or invalidation of
 /// the key fences it: what it brings is not stored then. So does its age, where the cache has a
 /// [`load_timeout`](crate::Builder::load_timeout), and then others load the key without waiting for it any longer. One that is leaked
-/// in a cache without a `load_timeout` keeps those who load the key waiting until somebody writes it.
+/// in a cache without a `load_timeout` keeps those who load the key waiting until somebody writes it; once the key was invalidated, those
+/// who come later do not wait for it, and those who wait already go on waiting.
 ///
 /// It may be sent to another thread. While you hold it, a load of the same key waits for you: do not make one yourself.
 ///
@@ -47,8 +46,6 @@ pub struct Lease<K, V> {
     token: Token,
     /// When the loader was started; 0 where nobody wants to know how long it takes.
     begun: u64,
-    /// The load that this one is part of needs it.
-    edge: Option<Edge>,
 }
 
 /// A lease has its flight until it ends, and then nobody asks.
@@ -57,7 +54,7 @@ const OPEN: &str = "the lease has not ended";
 impl<K, V> Lease<K, V> {
     pub(super) fn new(core: &Arc<Core<K, V>>, hash: u64, flight: Arc<Flight<K, V>>, token: Token) -> Self {
         core.tally.loads.fetch_add(1, Ordering::Relaxed);
-        Lease { core: Arc::clone(core), hash, flight: Some(flight), token, begun: 0, edge: None }
+        Lease { core: Arc::clone(core), hash, flight: Some(flight), token, begun: 0 }
     }
 
     pub(super) fn hash(&self) -> u64 {
@@ -83,15 +80,8 @@ impl<K, V> Lease<K, V> {
         Arc::into_inner(flight).expect("nobody else knows it").into_subject()
     }
 
-    /// The caller goes on to load. If he is part of a load himself, that load needs this one from here on; it cannot be a cycle, as this
-    /// one needs nothing yet, or what its last leader needed.
+    /// The loader is about to be started.
     pub(crate) fn begin(mut self) -> Self {
-        self.edge = lineage::need(self.flight().number()).unwrap_or(None);
-        self.alone()
-    }
-
-    /// As `begin`, for a loader that is not part of the caller.
-    pub(crate) fn alone(mut self) -> Self {
         if self.core.times_loads() {
             self.begun = self.core.settings.clock.now();
         }
@@ -111,7 +101,7 @@ impl<K, V> Lease<K, V> {
 
     /// While the frame lives, this thread runs the loader.
     pub(crate) fn enter(&self) -> Frame {
-        Frame::enter(self.flight().number())
+        Frame::enter(self.token)
     }
 
     /// The key that it is for.
@@ -137,8 +127,10 @@ impl<K, V> Lease<K, V> {
 
     pub(crate) fn fail_with(mut self, failure: Failure) {
         self.took();
+        // Before the lease is ended, as the clock is the user's.
+        let backoff = self.core.backoff();
         let (flight, token) = self.end();
-        self.core.fail(self.hash, flight, token, failure);
+        self.core.fail(self.hash, flight, token, failure, backoff);
     }
 }
 

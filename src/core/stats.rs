@@ -36,7 +36,7 @@ pub struct Stats {
     pub loads: u64,
     /// Loads that ended with an error.
     pub load_failures: u64,
-    /// Leases that were overdue and taken over by others.
+    /// Leases that ended because they were overdue: others took over, or nobody was there to.
     pub load_timeouts: u64,
     /// Leases that passed to a waiter, or to the next caller when they were overdue.
     pub takeovers: u64,
@@ -110,6 +110,7 @@ impl Stats {
         self.cleared += counts.cleared;
         self.refused_stale += counts.refused_stale;
         self.loads_older += counts.loads_older;
+        self.load_timeouts += counts.load_timeouts;
     }
 
     fn add_tally(&mut self, tally: &Tally) {

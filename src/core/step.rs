@@ -69,7 +69,7 @@ impl<K, V> Core<K, V> {
         let mut inside = Inside { core: self, locked };
         inside.locked.sweep(now);
         let result = step(&mut inside.locked, now);
-        let effects = inside.locked.effects();
+        let effects = inside.locked.effects(now);
         let grown = inside.locked.stripe_weight() > inside.locked.weight_before();
         drop(inside);
         self.after(number, effects, grown);

@@ -68,7 +68,7 @@ where
     V: Clone,
     E: Send + Sync + 'static,
 {
-    let lease = lease.alone();
+    let lease = lease.begin();
     let mut load = pin!(load);
     match poll_fn(|context| poll_inside(&lease, load.as_mut(), context)).await {
         // If it was not stored, something newer was.

@@ -40,6 +40,8 @@ where
     V: Clone,
     Q: Equivalent<K> + ToOwned<Owned = K> + ?Sized,
 {
+    // Declared first, so that a loader that is dropped is gone when its lease passes on.
+    let mut leading = None;
     let mut load = pin!(load);
     let mut next = call.start();
     loop {
@@ -49,7 +51,9 @@ where
             Next::Reentrant => return Err(LoadError::Reentrant),
             Next::Wait(seat) => call.came(wait(seat).await),
             Next::Lead(lease) => {
-                let result = poll_fn(|context| poll_inside(&lease, load.as_mut(), context)).await;
+                let lease = &*leading.insert(lease);
+                let result = poll_fn(|context| poll_inside(lease, load.as_mut(), context)).await;
+                let lease = leading.take().expect("it was put there");
                 return call.settle(lease, result, &sharing);
             }
         }

@@ -2,11 +2,17 @@
 //! of a crate that needs none.
 
 use std::future::Future;
+#[cfg(feature = "tokio")]
+use std::panic::catch_unwind;
 use std::pin::Pin;
 use std::task::Context;
 use std::task::Poll;
 use std::time::Duration;
 
+#[cfg(feature = "tokio")]
+use crate::sync::AtomicBool;
+#[cfg(feature = "tokio")]
+use crate::sync::Ordering;
 use crate::sync::Waiter;
 
 pub(super) enum Timer {
@@ -18,8 +24,8 @@ pub(super) enum Timer {
 impl Timer {
     fn new(duration: Duration) -> Self {
         #[cfg(feature = "tokio")]
-        if tokio::runtime::Handle::try_current().is_ok() {
-            return Timer::Tokio(Box::pin(tokio::time::sleep(duration)));
+        if let Some(sleep) = tokio_sleep(duration) {
+            return Timer::Tokio(sleep);
         }
         Timer::Small(futures_timer::Delay::new(duration))
     }
@@ -31,6 +37,19 @@ impl Timer {
             Timer::Tokio(sleep) => sleep.as_mut().poll(context),
         }
     }
+}
+
+/// `None` outside of tokio, and once a runtime was met that was built without timers: that cannot be asked, it panics.
+#[cfg(feature = "tokio")]
+fn tokio_sleep(duration: Duration) -> Option<Pin<Box<tokio::time::Sleep>>> {
+    static WITHOUT_TIME: AtomicBool = AtomicBool::new(false);
+    tokio::runtime::Handle::try_current().ok()?;
+    if WITHOUT_TIME.load(Ordering::Relaxed) {
+        return None;
+    }
+    let sleep = catch_unwind(|| Box::pin(tokio::time::sleep(duration)));
+    // Relaxed: a hint, which orders nothing.
+    sleep.map_err(|_| WITHOUT_TIME.store(true, Ordering::Relaxed)).ok()
 }
 
 /// Polls what `look` looks for: it finds something, or says how long to sleep at most before it is asked again.

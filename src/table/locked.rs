@@ -75,10 +75,14 @@ impl<'a, K, V> Locked<'a, K, V> {
     /// What must be done once the lock is given back.
     #[must_use = "what left the table waits for its effects"]
     #[inline(always)]
-    pub(crate) fn effects(&mut self) -> Effects<K, V> {
+    pub(crate) fn effects(&mut self, now: u64) -> Effects<K, V> {
         let reclaim = self.wants_reclaim();
         if self.state.quiet {
             return Effects { reclaim, tell: false, ended: Vec::new() };
+        }
+        if !self.state.flights.is_empty() {
+            // Only now: who came for an overdue lease has taken it over.
+            self.sweep_flights(now);
         }
         self.state.quiet = self.state.is_quiet();
         let tell = !self.state.notices.is_empty() && !self.state.telling;

@@ -86,8 +86,14 @@ impl<K, V> Stripe<K, V> {
         let mut locked = self.lock();
         locked.state.config.told = false;
         locked.clear(0);
+        let ended = locked.take_ended();
         drop(locked);
-        self.reclaim(readers)
+        // Errors that were remembered, with their keys: their `Drop` is the user's.
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(ended)));
+        let mut panic = None;
+        keep_first(&mut panic, dropped);
+        keep_first(&mut panic, self.reclaim(readers));
+        panic.map_or(Ok(()), Err)
     }
 
     /// Leaves in `batch` what can be dropped. The rest has readers, who will be gone soon, or else pins, which may stay.
