@@ -12,6 +12,7 @@ use brindle::Builder;
 use brindle::Cache;
 use brindle::Clock;
 use brindle::Leased;
+use brindle::LoadError;
 use brindle::MockClock;
 
 use common::watched;
@@ -118,6 +119,30 @@ fn where_the_reload_fails_and_nothing_is_present_any_more_its_error_is_the_answe
                 assert_eq!(cache.get(&1), None, "{face:?} overtaken by {}", by.name);
             }
         }
+    });
+}
+
+#[test]
+fn a_batch_falls_back_key_by_key() {
+    watched(|| {
+        let bring = |brought: Result<Vec<(u64, u64)>, Broken>, keys: [u64; 3]| {
+            let (cache, hand) = built(|builder| builder);
+            cache.insert(2, PRESENT + 2);
+            hand.advance(AGE);
+            cache.insert(3, PRESENT + 3);
+            let answer = cache.try_get_many_with(&keys, |missing| {
+                assert!(!missing.contains(&3), "it is young and there");
+                brought.clone()
+            });
+            assert_eq!(cache.stats().flights, 0);
+            answer
+        };
+        let present = Ok([0, 2, 3].map(|more| Some(PRESENT + more)).to_vec());
+        assert_eq!(bring(Err(Broken(1)), [1, 2, 3]), present, "all is there in spite of the error");
+        assert_eq!(bring(Ok(Vec::new()), [1, 2, 3]), present, "all is there, though the loader brought nothing");
+        assert_eq!(bring(Ok(vec![(2, NEW)]), [1, 2, 3]), Ok(vec![Some(PRESENT), Some(NEW), Some(PRESENT + 3)]));
+        assert_eq!(bring(Err(Broken(1)), [1, 4, 3]), Err(LoadError::Failed(Broken(1))), "nothing is there of one");
+        assert_eq!(bring(Ok(Vec::new()), [1, 4, 3]), Ok(vec![Some(PRESENT), None, Some(PRESENT + 3)]));
     });
 }
 

@@ -4,6 +4,11 @@
 mod common;
 mod hand;
 
+use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicI64;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use brindle::Builder;
@@ -15,6 +20,7 @@ use brindle::Expiry;
 use brindle::Loaded;
 use brindle::MockClock;
 use brindle::Op;
+use brindle::TimeSource;
 
 use common::watched;
 use hand::Broken;
@@ -27,7 +33,9 @@ use hand::Numbers;
 use hand::OVERTAKINGS;
 use hand::RELOADS;
 use hand::Said;
+use hand::Task;
 use hand::all_at_once;
+use hand::ask_async;
 use hand::at_once;
 use hand::overtaking::Overtaking;
 use hand::seconds;
@@ -368,6 +376,41 @@ fn a_write_that_expects_nothing_succeeds_on_a_stale_entry_and_versions_go_on() {
                 let fresh = cache.get_entry(&1).unwrap();
                 assert_eq!(fresh.value, 20);
                 assert!(fresh.version > stale, "{name}, {}: {} after {stale}", ending.0, fresh.version);
+            }
+        }
+    });
+}
+
+/// Jumps by `TTL` when it has been read so many more times.
+#[derive(Clone, Default)]
+struct Jumpy(Arc<(AtomicI64, AtomicBool)>);
+
+impl TimeSource for Jumpy {
+    fn now(&self) -> Duration {
+        let (left, jumped) = &*self.0;
+        if left.fetch_sub(1, SeqCst) == 1 {
+            jumped.store(true, SeqCst);
+        }
+        if jumped.load(SeqCst) { TTL } else { Duration::ZERO }
+    }
+}
+
+#[test]
+fn what_expires_in_the_middle_of_its_invalidation_is_not_served() {
+    watched(|| {
+        for by in &OVERTAKINGS {
+            for reads in 1..12 {
+                let clock = Jumpy::default();
+                let builder = Cache::builder().max_capacity(1_000).stripes(1).clock(Clock::from_source(clock.clone()));
+                let cache: Numbers = builder.time_to_live(TTL).serve_stale(GRACE).build().unwrap();
+                cache.insert(1, OLD);
+                clock.0.0.store(reads, SeqCst);
+                (by.act)(&cache, 1);
+                clock.0.1.store(true, SeqCst);
+                let mut leader = Task::new(ask_async(Face::LoadAsync, cache.clone(), 1, pending()));
+                let mut next = Task::new(ask_async(Face::LoadAsync, cache.clone(), 1, pending()));
+                let seen = leader.poll().or_else(|| next.poll());
+                assert!(seen.is_none() || seen == by.leaves.map(Said::Value), "{seen:?} after {}, at reading {reads}", by.name);
             }
         }
     });
