@@ -160,6 +160,25 @@ fn a_batch_that_waits_for_two_keys_takes_either_over_at_once() {
 }
 
 #[test]
+fn a_batch_that_is_busy_loading_is_in_nobodys_way() {
+    watched(|| {
+        for is_async in BOTH {
+            let cache = plain();
+            let single = lease(&cache, 2);
+            let mut batch = Batch::start(is_async, &cache, &[1, 2]);
+            batch.asks(&[&[1]]);
+            let crowd = Crowd::gather(&cache, 2, &GETS, Ok(99));
+            // The batch came first, but its loader takes its time over the other key.
+            drop(single);
+            crowd.all_get(Said::Value(99));
+            batch.bring(Some(Ok(tens(&[1]))));
+            assert_eq!(values(batch.answer()), [Some(10), Some(99)]);
+            assert_eq!(cache.stats().flights, 0);
+        }
+    });
+}
+
+#[test]
 fn a_batch_that_asks_twice_for_a_key_takes_it_over_once() {
     watched(|| {
         for is_async in BOTH {
