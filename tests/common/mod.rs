@@ -1,6 +1,8 @@
 //! Small helpers of the tests: a watchdog, random numbers, threads that start together, values that are counted, hashers that collide.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod executor;
+
 use std::any::Any;
 use std::hash::BuildHasher;
 use std::hash::Hasher;
