@@ -103,6 +103,11 @@ impl<S, T> Flight<S, T> {
         self.landed.get().map(Option::as_ref)
     }
 
+    /// Does the lease of `token` count?
+    pub(crate) fn is_held_by(&self, token: Token) -> bool {
+        self.seats.lock().lease == token && self.landed.get().is_none()
+    }
+
     /// Does the lease of `token` count, and is it in time?
     pub(crate) fn is_led_by(&self, token: Token, now: u64) -> bool {
         let seats = self.seats.lock();

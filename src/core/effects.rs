@@ -11,7 +11,6 @@ use crate::sync::Ordering;
 use crate::table::Effects;
 use crate::table::ordinal;
 use crate::unwind::discard;
-use crate::unwind::keep_first;
 use crate::unwind::resume;
 
 use super::Core;
@@ -19,25 +18,20 @@ use super::Core;
 impl<K, V> Core<K, V> {
     /// Runs the effects of a transition of stripe `number`. A panic of a value's `Drop` goes on when all is done.
     #[inline(always)]
-    pub(super) fn after(&self, number: usize, effects: Effects<K, V>) {
-        let Effects { reclaim, tell, fenced } = effects;
-        if reclaim || tell || !fenced.is_empty() {
-            self.run_effects(number, Effects { reclaim, tell, fenced });
+    pub(super) fn after(&self, number: usize, effects: Effects<K, V>, grown: bool) {
+        let Effects { reclaim, tell, ended } = effects;
+        // First those are freed who wait: whatever else there is to do may take its time.
+        let let_go = if ended.is_empty() { Ok(()) } else { self.let_go(number, ended) };
+        if grown && !self.is_within_capacity() {
+            self.settle();
         }
-    }
-
-    #[cold]
-    fn run_effects(&self, number: usize, effects: Effects<K, V>) {
-        let mut panic = None;
-        // First those are freed who wait for flights that were fenced.
-        keep_first(&mut panic, self.let_go(number, effects.fenced));
-        if effects.tell {
+        if tell {
             self.tell(number);
         }
-        if effects.reclaim {
-            keep_first(&mut panic, self.table.reclaim(number));
+        if reclaim {
+            self.reclaim_stripe(number);
         }
-        resume(panic.map_or(Ok(()), Err));
+        resume(let_go);
     }
 
     #[cold]

@@ -21,7 +21,7 @@ use crate::loaded::Loaded;
 use crate::rule::version::Claim;
 use crate::rule::version::Version;
 use crate::sync::Ordering;
-use crate::table::Fenced;
+use crate::table::Ended;
 use crate::table::Flight;
 use crate::table::Landing;
 use crate::table::Refusal;
@@ -85,20 +85,6 @@ enum Try {
     Changed,
 }
 
-/// Lands a flight when it goes, by a panic too: whatever happens after the value is resident, those who wait get it.
-struct Lander<K, V> {
-    flight: Arc<Flight<K, V>>,
-    token: Token,
-    landing: Option<Landing<K, V>>,
-}
-
-impl<K, V> Drop for Lander<K, V> {
-    fn drop(&mut self) {
-        // Somebody may have freed those who wait already.
-        drop(self.flight.land(self.token, self.landing.take()));
-    }
-}
-
 impl<K, V> Core<K, V> {
     /// Where nothing depends on the age of a load, nobody asks the clock.
     pub(super) fn lease_time(&self) -> LeaseTime {
@@ -135,7 +121,7 @@ impl<K, V> Core<K, V> {
             self.keep_time();
         }
         let mut locked = self.table.stripe_number(self.table.stripe_of(hash)).lock();
-        let counts = flight.is_led_by(token, 0) && locked.is_open(hash, &flight);
+        let counts = flight.is_held_by(token) && locked.is_open(hash, &flight);
         let closed = match until {
             Some(until) if counts => {
                 locked.keep_failed(hash, &flight, until);
@@ -144,10 +130,10 @@ impl<K, V> Core<K, V> {
             None if counts => locked.close(hash, &flight),
             _ => None,
         };
-        let fenced = locked.take_fenced();
+        let ended = locked.take_ended();
         drop(locked);
         drop(flight.land(token, Some(Landing::Failed { failure, until: until.unwrap_or(0) })));
-        let let_go = self.let_go(self.table.stripe_of(hash), fenced);
+        let let_go = self.let_go(self.table.stripe_of(hash), ended);
         let dropped = catch_unwind(AssertUnwindSafe(|| drop((flight, closed))));
         let mut panic = None;
         keep_first(&mut panic, let_go);
@@ -155,11 +141,11 @@ impl<K, V> Core<K, V> {
         resume(panic.map_or(Ok(()), Err));
     }
 
-    /// Frees those who wait for flights that writes have fenced, if there is something for them, and lets the flights go.
+    /// Frees those who wait for flights that have ended, if there is something for them, and lets the flights go.
     #[cold]
-    pub(super) fn let_go(&self, number: usize, fenced: Vec<Fenced<K, V>>) -> Result<(), Panic> {
+    pub(super) fn let_go(&self, number: usize, ended: Vec<Ended<K, V>>) -> Result<(), Panic> {
         let mut panic = None;
-        for Fenced { flight, written } in fenced {
+        for Ended { flight, written } in ended {
             let landing = written.map(|pin| Landing::Stored(self.table.keep(number, pin)));
             let dropped = catch_unwind(AssertUnwindSafe(|| {
                 if landing.is_some() {
@@ -372,7 +358,7 @@ impl<K: Eq + Clone, V: Clone> Core<K, V> {
         let LeaseTime { now: lease_now, .. } = self.lease_time();
         let hash = lease.hash();
         let number = self.table.stripe_of(hash);
-        let (mut lander, mut closed, mut fresh) = (None, None, false);
+        let (mut closed, mut fresh) = (None, false);
         let tried = self.transition_in(number, |locked, now| {
             let flight = lease.flight();
             if !locked.is_open(hash, flight) {
@@ -399,20 +385,19 @@ impl<K: Eq + Clone, V: Clone> Core<K, V> {
                 Err(_) => return Try::Changed,
             };
             drop(locked.close(hash, flight));
-            let (key, ended) = match spare.take() {
-                Some(key) => (key, Some(lease.end())),
+            let (key, awaited) = match spare.take() {
+                Some(key) => (key, Some(lease.end().0)),
                 None => (lease.end_alone(), None),
             };
             let put = locked.write(terms, permit, (key, value.take().expect(HERE)), now);
-            lander = ended.map(|(flight, token)| {
-                let pinned = self.table.keep(number, locked.pin_put(&put));
-                Lander { flight, token, landing: Some(Landing::Stored(pinned)) }
-            });
+            if let Some(flight) = awaited {
+                locked.divert(flight, &put);
+            }
             self.make_room(locked, now);
             fresh = put.fresh;
             Try::Stored(put.version)
         });
-        drop((lander, closed));
+        drop(closed);
         if fresh {
             self.missed(hash, terms.weight());
         }

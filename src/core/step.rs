@@ -72,10 +72,7 @@ impl<K, V> Core<K, V> {
         let effects = inside.locked.effects();
         let grown = inside.locked.stripe_weight() > inside.locked.weight_before();
         drop(inside);
-        if grown && !self.is_within_capacity() {
-            self.settle();
-        }
-        self.after(number, effects);
+        self.after(number, effects, grown);
         result
     }
 }

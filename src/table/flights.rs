@@ -56,8 +56,9 @@ struct Backoff {
     number: u64,
 }
 
-/// A flight that a write has fenced. It is let go, and those who wait get what was written, when the lock is gone.
-pub(crate) struct Fenced<K, V> {
+/// A flight that is out of the table: fenced, published or forgotten. It is let go, and those who wait get what was written, if
+/// anything, when the lock is gone.
+pub(crate) struct Ended<K, V> {
     pub(crate) flight: Arc<Flight<K, V>>,
     pub(crate) written: Option<Pin<K, V>>,
 }
@@ -65,12 +66,12 @@ pub(crate) struct Fenced<K, V> {
 pub(super) struct Flights<K, V> {
     open: HashTable<Open<K, V>>,
     failed: VecDeque<Backoff>,
-    fenced: Vec<Fenced<K, V>>,
+    ended: Vec<Ended<K, V>>,
 }
 
 impl<K, V> Flights<K, V> {
     pub(super) const fn new() -> Self {
-        Flights { open: HashTable::new(), failed: VecDeque::new(), fenced: Vec::new() }
+        Flights { open: HashTable::new(), failed: VecDeque::new(), ended: Vec::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -79,11 +80,11 @@ impl<K, V> Flights<K, V> {
 
     /// Is there no flight, nor anything to be done about one?
     pub(super) fn is_quiet(&self) -> bool {
-        self.open.is_empty() && self.fenced.is_empty()
+        self.open.is_empty() && self.ended.is_empty()
     }
 
     pub(super) fn memory(&self) -> usize {
-        let lists = self.failed.capacity() * size_of::<Backoff>() + self.fenced.capacity() * size_of::<Fenced<K, V>>();
+        let lists = self.failed.capacity() * size_of::<Backoff>() + self.ended.capacity() * size_of::<Ended<K, V>>();
         self.open.allocation_size() + lists
     }
 
@@ -109,14 +110,14 @@ impl<K, V> Flights<K, V> {
         Some(flight)
     }
 
-    /// What was fenced or has gone since the last call, to be dealt with under no lock.
+    /// What has ended since the last call, to be dealt with under no lock.
     #[inline(always)]
-    pub(super) fn take_fenced(&mut self) -> Vec<Fenced<K, V>> {
-        if self.fenced.is_empty() { Vec::new() } else { mem::take(&mut self.fenced) }
+    pub(super) fn take_ended(&mut self) -> Vec<Ended<K, V>> {
+        if self.ended.is_empty() { Vec::new() } else { mem::take(&mut self.ended) }
     }
 
     fn let_go(&mut self, flight: Option<Arc<Flight<K, V>>>) {
-        self.fenced.extend(flight.map(|flight| Fenced { flight, written: None }));
+        self.ended.extend(flight.map(|flight| Ended { flight, written: None }));
     }
 }
 
@@ -180,7 +181,7 @@ impl<K, V> Locked<'_, K, V> {
         if !self.state.flights.is_empty()
             && let Some(flight) = self.take_flight(hash, key)
         {
-            self.state.flights.fenced.push(Fenced { flight, written: None });
+            self.flight_ended(flight, None);
         }
     }
 
@@ -197,11 +198,16 @@ impl<K, V> Locked<'_, K, V> {
         Some(flight)
     }
 
-    /// Those who wait for a fenced flight get what was just written.
+    /// Those who wait for a flight that is out of the table get what was just written.
     #[cold]
-    pub(super) fn divert(&mut self, flight: Arc<Flight<K, V>>, put: &Put<'_, K, V>) {
+    pub(crate) fn divert(&mut self, flight: Arc<Flight<K, V>>, put: &Put<'_, K, V>) {
         let written = flight.is_awaited().then(|| self.pin_put(put));
-        self.state.flights.fenced.push(Fenced { flight, written });
+        self.flight_ended(flight, written);
+    }
+
+    fn flight_ended(&mut self, flight: Arc<Flight<K, V>>, written: Option<Pin<K, V>>) {
+        self.state.quiet = false;
+        self.state.flights.ended.push(Ended { flight, written });
     }
 
     /// No load of any key that is under way may be stored.
@@ -211,9 +217,9 @@ impl<K, V> Locked<'_, K, V> {
         }
         let flights = mem::replace(&mut self.state.flights.open, HashTable::new());
         self.state.flights.failed = VecDeque::new();
-        self.state.flights.fenced.extend(flights.into_iter().map(|Open { flight, .. }| {
+        self.state.flights.ended.extend(flights.into_iter().map(|Open { flight, .. }| {
             flight.fence();
-            Fenced { flight, written: None }
+            Ended { flight, written: None }
         }));
         self.count_flights();
     }

@@ -13,7 +13,7 @@ use crate::sync::MutexGuard;
 use crate::sync::Ordering;
 use crate::time::deadline;
 
-use super::flights::Fenced;
+use super::flights::Ended;
 use super::index::Index;
 use super::index::Spot;
 use super::index::ordinal;
@@ -78,11 +78,11 @@ impl<'a, K, V> Locked<'a, K, V> {
     pub(crate) fn effects(&mut self) -> Effects<K, V> {
         let reclaim = self.wants_reclaim();
         if self.state.quiet {
-            return Effects { reclaim, tell: false, fenced: Vec::new() };
+            return Effects { reclaim, tell: false, ended: Vec::new() };
         }
         self.state.quiet = self.state.is_quiet();
         let tell = !self.state.notices.is_empty() && !self.state.telling;
-        Effects { reclaim, tell, fenced: self.state.flights.take_fenced() }
+        Effects { reclaim, tell, ended: self.state.flights.take_ended() }
     }
 
     /// Is a batch full, or an array outgrown?
@@ -91,9 +91,9 @@ impl<'a, K, V> Locked<'a, K, V> {
         std::mem::take(&mut self.state.grew) || self.state.retired.len() >= self.state.reclaim_at
     }
 
-    /// The flights that were fenced since the lock was taken, and what those who wait for them get.
-    pub(crate) fn take_fenced(&mut self) -> Vec<Fenced<K, V>> {
-        self.state.flights.take_fenced()
+    /// The flights that have ended since the lock was taken, and what those who wait for them get.
+    pub(crate) fn take_ended(&mut self) -> Vec<Ended<K, V>> {
+        self.state.flights.take_ended()
     }
 
     #[inline(always)]

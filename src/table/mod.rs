@@ -19,7 +19,7 @@ mod stripe;
 mod stripes;
 
 pub(crate) use self::expire::Serving;
-pub(crate) use self::flights::Fenced;
+pub(crate) use self::flights::Ended;
 pub(crate) use self::flights::Flight;
 pub(crate) use self::flights::Landing;
 pub(crate) use self::index::ordinal;

@@ -14,7 +14,7 @@ use crate::sync::heavy_barrier;
 use crate::unwind::Panic;
 use crate::unwind::keep_first;
 
-use super::flights::Fenced;
+use super::flights::Ended;
 use super::index::Index;
 use super::locked::Locked;
 use super::node::Node;
@@ -30,8 +30,8 @@ use super::stripe::Stripe;
 pub(crate) struct Effects<K, V> {
     pub(crate) reclaim: bool,
     pub(crate) tell: bool,
-    /// Flights that were fenced, and what those who wait for them get.
-    pub(crate) fenced: Vec<Fenced<K, V>>,
+    /// Flights that have ended, and what those who wait for them get.
+    pub(crate) ended: Vec<Ended<K, V>>,
 }
 
 /// An array that readers may still be walking.
