@@ -4,6 +4,8 @@
 //! - Every entry has a [`Version`] that is never used twice, so [`compare_and_swap`](Cache::compare_and_swap) has no ABA problem.
 //! - Writes may carry the version of their source ([`insert_at`](Cache::insert_at)): order decides then, not arrival, and a late write
 //!   is refused even after its key was invalidated, evicted or cleared.
+//! - Missing keys are [loaded](Cache::get_with) once, whoever asks, threads and tasks together; and whatever is written or invalidated while
+//!   a load runs is not undone by it.
 //! - The weight in the cache is at most its capacity whenever a write returns. There is no background thread.
 //!
 //! ```
@@ -19,6 +21,26 @@
 //! assert_eq!(cache.get("a"), None);
 //! ```
 //!
+//! # Loads
+//!
+//! A load takes a lease of its key before the loader runs. Any write, removal or invalidation of the key, by whatever method, fences the
+//! lease: what the loader brings is then not stored. It goes to those who were waiting for it already; who comes later starts a load of
+//! his own. So a slow load cannot bring back what was replaced while it ran, and no versions are needed for that.
+//!
+//! | what happens to the loader | what becomes of those who wait | |
+//! | --- | --- | --- |
+//! | it brings a value | they get it | [`get_with`](Cache::get_with), [`load`](Cache::load), [`refresh`](Cache::refresh), [`try_get_many_with`](Cache::try_get_many_with), and `_async` of each |
+//! | the key is written meanwhile | they get what was written, at once | |
+//! | it fails | they get its error; nothing is stored | [`LoadError`], [`Builder::negative_ttl`] |
+//! | it panics, its future is dropped, its [`Lease`] is dropped | one of them takes over with its own loader | |
+//! | it hangs, or its lease is leaked | one of them takes over when it is overdue | [`Builder::load_timeout`] |
+//! | it asks for its own key | the call that does gets an error | [`LoadError::Reentrant`] |
+//!
+//! Values may be served a little longer than they live while one caller loads ([`Builder::serve_stale`]), and loaded again before they end
+//! ([`Builder::refresh_after`], [`Builder::early_refresh`]), by a caller or [in the background](Builder::spawner).
+//!
+//! Features, all off unless chosen: `tokio` (timers of waiting tasks are tokio's), `load-times` (a histogram of load times).
+//!
 //! # What it costs
 //!
 //! | call | cost |
@@ -26,7 +48,8 @@
 //! | [`get`](Cache::get) | one hash, two cache lines, one `clone` |
 //! | [`with`](Cache::with) | the same without the clone |
 //! | [`get_ref`](Cache::get_ref) | the same, and one atomic addition now, one subtraction when the guard is dropped |
-//! | [`insert`](Cache::insert) | one hash, one lock that is held for the transition alone; every few dozen to few hundred writes a reclamation, which drops what was retired and, on Linux, asks every running thread for a barrier |
+//! | [`get_with`](Cache::get_with) | a hit: as `get`; a miss: two short turns of the stripe's lock, one allocation, one clone of the key |
+//! | [`insert`](Cache::insert) | one hash, one lock that is held for the transition alone, one look whether a load is under way; every few dozen to few hundred writes a reclamation, which drops what was retired and, on Linux, asks every running thread for a barrier |
 //!
 //! Values that are replaced, removed or evicted are dropped a little later, by the writes that follow: a stripe keeps at most a batch of
 //! 64 to 512 of them (a sixteenth of its share), and one more batch for each thread that is reclaiming at that moment.

@@ -382,3 +382,42 @@ fn the_same_work_takes_the_same_memory_for_ever() {
         assert!((said - real).abs() <= real / 5, "says that it uses {said} bytes, uses {real}");
     });
 }
+
+/// A value of which one kind panics when it is dropped.
+enum Delicate {
+    Sound(#[expect(dead_code, reason = "counts its drop")] harness::Counted),
+    Bomb,
+}
+
+impl Drop for Delicate {
+    fn drop(&mut self) {
+        if matches!(self, Delicate::Bomb) {
+            planned_in_drop();
+        }
+    }
+}
+
+#[test]
+fn a_swap_that_loses_while_another_value_panics_keeps_nothing() {
+    watched(|| {
+        let (clock, time) = Clock::mock();
+        let cache = Cache::builder().stripes(1).clock(clock).build().expect("sound choices");
+        let ledger = Ledger::default();
+        cache.insert(0, Delicate::Sound(ledger.value(0)));
+        // The swap finds these expired, which fills the stripe's batch: their values are dropped in the same call.
+        (1..=8).for_each(|key| {
+            cache.insert_with_ttl(key, Delicate::Bomb, Duration::from_secs(1));
+        });
+        let other = Ledger::default();
+        (0..62).for_each(|round| {
+            cache.insert(100, Delicate::Sound(other.value(round)));
+        });
+        time.advance(Duration::from_secs(1));
+        let lost = survives(|| cache.insert_if_absent(0, Delicate::Sound(other.value(0))).is_err());
+        assert_eq!(lost, None, "no value was dropped in the call, so it shows nothing");
+        cache.invalidate(&0);
+        survives(|| cache.reclaim());
+        survives(|| cache.reclaim());
+        assert_eq!(ledger.alive(), 0, "the swap still holds the value");
+    });
+}

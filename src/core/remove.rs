@@ -91,7 +91,13 @@ impl<K: Eq, V> Core<K, V> {
     {
         self.fence(hash, key);
         loop {
-            let guard = self.glance(hash, key).map(|found| self.guard(hash, &found))?;
+            let Some(guard) = self.glance(hash, key).map(|found| self.guard(hash, &found)) else {
+                // What has expired since the first look may not be served as stale either.
+                if self.fence(hash, key) {
+                    continue;
+                }
+                return None;
+            };
             if !wanted(guard.key(), guard.value()) {
                 return None;
             }

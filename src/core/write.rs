@@ -49,8 +49,8 @@ impl How {
 /// A pair stays with its writer until it is admitted.
 const HERE: &str = "a pair is given up once";
 
-/// Why a pair was not written, and the pair.
-type Refused<K, V> = (Refusal<K, V>, (K, V));
+/// Why a pair was not written (`None`: it is to be tried again), and the pair.
+type Refused<K, V> = (Option<Why<K, V>>, (K, V));
 
 /// A write that did not happen.
 pub(crate) struct Failure<K, V> {
@@ -169,29 +169,21 @@ impl<K: Eq, V> Core<K, V> {
 
     #[inline(never)]
     fn write_plain(&self, hash: u64, pair: (K, V)) -> Result<Version, Failure<K, V>> {
-        let terms = Plain { hash };
-        self.put(&terms, pair).map_err(|(refusal, pair)| self.failure(&terms, refusal, pair))
+        self.write_on(pair, |_| Plain { hash })
     }
 
     #[inline(never)]
     fn write_special(&self, hash: u64, pair: (K, V), how: How) -> Result<Version, Failure<K, V>> {
-        let terms = self.terms(hash, &pair.0, &pair.1, how);
-        match self.put(&terms, pair) {
-            Ok(version) => Ok(version),
-            Err((Refusal::Changed, pair)) => self.write_again(hash, pair, how),
-            Err((refusal, pair)) => Err(self.failure(&terms, refusal, pair)),
-        }
+        self.write_on(pair, |(key, value)| self.terms(hash, key, value, how))
     }
 
-    /// The key was not in the state any more for which the terms were worked out.
-    #[cold]
-    fn write_again(&self, hash: u64, mut pair: (K, V), how: How) -> Result<Version, Failure<K, V>> {
+    /// Tries until the key is in the state for which the terms were worked out.
+    fn write_on<T: Terms>(&self, mut pair: (K, V), work_out: impl Fn(&(K, V)) -> T) -> Result<Version, Failure<K, V>> {
         loop {
-            let terms = self.terms(hash, &pair.0, &pair.1, how);
-            match self.put(&terms, pair) {
+            match self.put(&work_out(&pair), pair) {
                 Ok(version) => return Ok(version),
-                Err((Refusal::Changed, back)) => pair = back,
-                Err((refusal, pair)) => return Err(self.failure(&terms, refusal, pair)),
+                Err((None, back)) => pair = back,
+                Err((Some(why), (key, value))) => return Err(Failure { key, value, why }),
             }
         }
     }
@@ -199,37 +191,42 @@ impl<K: Eq, V> Core<K, V> {
     /// One try. A refused pair comes back.
     #[inline(always)]
     fn put(&self, terms: &impl Terms, pair: (K, V)) -> Result<Version, Refused<K, V>> {
-        // Out here, so that a panic of the key's `Eq` drops it when the lock is gone: its `Drop` is the user's too.
-        let mut pair = Some(pair);
+        // Out here, so that a panic of the key's `Eq`, or of what runs after the unlock, drops them when the lock is gone.
+        let (mut pair, mut refused) = (Some(pair), None);
         let put = self.transition_in(self.table.stripe_of(terms.hash()), |locked, now| {
             let moment = Moment { now, capacity: self.capacity() };
-            let permit = locked.admit(terms, pair.as_ref().map(|(key, _)| key).expect(HERE), moment)?;
-            let put = locked.write(terms, permit, pair.take().expect(HERE), now);
-            self.make_room(locked, now);
-            Ok(put)
-        });
-        match put {
-            Ok(put) => {
-                if put.fresh {
-                    self.missed(terms.hash(), terms.weight());
+            match locked.admit(terms, pair.as_ref().map(|(key, _)| key).expect(HERE), moment) {
+                Ok(permit) => {
+                    let put = locked.write(terms, permit, pair.take().expect(HERE), now);
+                    self.make_room(locked, now);
+                    Some(put)
                 }
-                Ok(put.version)
+                Err(refusal) => {
+                    refused = self.reason(terms, locked, refusal);
+                    None
+                }
             }
-            Err(refusal) => Err((refusal, pair.expect(HERE))),
+        });
+        let Some(put) = put else { return Err((refused, pair.expect(HERE))) };
+        if put.fresh {
+            self.missed(terms.hash(), terms.weight());
         }
+        Ok(put.version)
     }
 
+    /// `None` if the write is to be tried again.
     #[cold]
-    fn failure(&self, terms: &impl Terms, refusal: Refusal<K, V>, (key, value): (K, V)) -> Failure<K, V> {
-        let why = match refusal {
-            Refusal::Conflict(current) => {
-                let number = self.table.stripe_of(terms.hash());
-                Why::Conflict(current.map(|pin| EntryRef::new(self.table.keep(number, pin))))
+    fn reason(&self, terms: &impl Terms, locked: &Locked<'_, K, V>, refusal: Refusal<'_, K, V>) -> Option<Why<K, V>> {
+        let number = self.table.stripe_of(terms.hash());
+        match refusal {
+            Refusal::Conflict(None) => Some(Why::Conflict(None)),
+            Refusal::Conflict(Some(resident)) => {
+                Some(Why::Conflict(Some(EntryRef::new(self.table.keep(number, locked.pin(resident))))))
             }
-            Refusal::Superseded(version) => Why::Superseded(version),
-            Refusal::TooHeavy | Refusal::Changed => Why::TooHeavy(terms.weight()),
-        };
-        Failure { key, value, why }
+            Refusal::Superseded(version) => Some(Why::Superseded(version)),
+            Refusal::TooHeavy => Some(Why::TooHeavy(terms.weight())),
+            Refusal::Changed => None,
+        }
     }
 }
 

@@ -32,9 +32,9 @@ use super::reclaim::Outgrown;
 use super::slab::Slab;
 
 /// Why a write was refused. The pair stays with the caller.
-pub(crate) enum Refusal<K, V> {
+pub(crate) enum Refusal<'a, K, V> {
     /// The condition does not hold; the entry that is there.
-    Conflict(Option<Pin<K, V>>),
+    Conflict(Option<Resident<'a, K, V>>),
     /// The source version is not newer than what is known of the key.
     Superseded(Version),
     /// Heavier than the capacity.
@@ -97,7 +97,7 @@ impl<K, V> Locked<'_, K, V> {
 impl<'a, K: Eq, V> Locked<'a, K, V> {
     /// May a pair be written on these terms? Changes nothing, but that an expired entry of the key goes.
     #[inline(always)]
-    pub(crate) fn admit(&mut self, terms: &impl Terms, key: &K, moment: Moment) -> Result<Permit<'a, K, V>, Refusal<K, V>> {
+    pub(crate) fn admit(&mut self, terms: &impl Terms, key: &K, moment: Moment) -> Result<Permit<'a, K, V>, Refusal<'a, K, V>> {
         let current = self.find(terms.hash(), key, moment.now);
         let known = if self.state.quiet { Known::Nothing } else { self.state.graves.known(terms.hash() & HASH_MASK, moment.now) };
         if let Err(refusal) = self.check(terms, current, known, moment) {
@@ -170,7 +170,7 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
     /// A write that is refused says something of the key all the same, unless the entry that is there proves it old news, or it was
     /// bound to a condition.
     #[cold]
-    fn fence_refused(&mut self, terms: &impl Terms, key: &K, refusal: &Refusal<K, V>, current: Option<Resident<'a, K, V>>) {
+    fn fence_refused(&mut self, terms: &impl Terms, key: &K, refusal: &Refusal<'a, K, V>, current: Option<Resident<'a, K, V>>) {
         let fences = match (refusal, terms.claim()) {
             (Refusal::Superseded(_), Claim::At(source)) => current.is_none_or(|resident| resident.version.source() < source),
             (Refusal::TooHeavy, _) => true,
@@ -189,11 +189,11 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
         current: Option<Resident<'a, K, V>>,
         known: Known,
         moment: Moment,
-    ) -> Result<(), Refusal<K, V>> {
+    ) -> Result<(), Refusal<'a, K, V>> {
         let version = current.map(|resident| resident.version);
         let Some(special) = terms.special() else { return Ok(()) };
         if !special.condition.holds(version) {
-            return Err(Refusal::Conflict(current.map(|resident| self.pin(resident))));
+            return Err(Refusal::Conflict(current));
         }
         if special.assumed.is_some_and(|assumed| assumed != version) {
             return Err(Refusal::Changed);
@@ -211,7 +211,7 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
         Ok(())
     }
 
-    fn check_source(&mut self, source: u64, current: Option<Resident<'a, K, V>>, known: Known) -> Result<(), Refusal<K, V>> {
+    fn check_source(&mut self, source: u64, current: Option<Resident<'a, K, V>>, known: Known) -> Result<(), Refusal<'a, K, V>> {
         let has = |flag| current.is_some_and(|resident| resident.node.has(flag));
         // An entry that does not know its key's past is no better than none while that past is forgotten.
         let unsure = has(UNSURE) && matches!(known, Known::Forgotten(_));
@@ -225,7 +225,7 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
 
     /// A load began after all that is known of the key, or it would be fenced: floors and what was forgotten do not hold it back,
     /// and the source that it read is still the newest if it is not older than the newest known.
-    fn check_leased(&mut self, source: u64, current: Option<Version>, known: Known) -> Result<(), Refusal<K, V>> {
+    fn check_leased(&mut self, source: u64, current: Option<Version>, known: Known) -> Result<(), Refusal<'a, K, V>> {
         let known = if matches!(known, Known::Buried(_)) { known } else { Known::Nothing };
         let Err(newer) = admit_source(current, known, source, EqualSource::Replace) else { return Ok(()) };
         self.state.counts.loads_older += 1;
