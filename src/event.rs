@@ -38,16 +38,15 @@ pub(crate) trait Terms {
         self.special().map_or(Claim::Unversioned, |special| special.claim)
     }
 
-    #[inline(always)]
-    fn is_leased(&self) -> bool {
-        self.special().is_some_and(|special| special.leased)
-    }
+    /// Does a load bring it?
+    fn is_leased(&self) -> bool;
 }
 
 /// The terms of a write that asks for nothing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plain {
     pub(crate) hash: u64,
+    pub(crate) leased: bool,
 }
 
 impl Terms for Plain {
@@ -59,6 +58,11 @@ impl Terms for Plain {
     #[inline(always)]
     fn special(&self) -> Option<&Special> {
         None
+    }
+
+    #[inline(always)]
+    fn is_leased(&self) -> bool {
+        self.leased
     }
 }
 
@@ -93,6 +97,11 @@ impl Terms for Special {
     #[inline(always)]
     fn special(&self) -> Option<&Special> {
         Some(self)
+    }
+
+    #[inline(always)]
+    fn is_leased(&self) -> bool {
+        self.leased
     }
 }
 

@@ -22,6 +22,7 @@ pub(crate) struct Flight<S, T> {
     /// Tells this flight from every other one of the process.
     number: u64,
     fenced: AtomicBool,
+    mark: AtomicU64,
     /// What came of it; `None` if nothing did and everybody has to start again.
     landed: OnceLock<Option<T>>,
     seats: Mutex<Seats>,
@@ -73,6 +74,7 @@ impl<S, T> Flight<S, T> {
             // Relaxed: numbers need only differ.
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             fenced: AtomicBool::new(false),
+            mark: AtomicU64::new(0),
             landed: OnceLock::new(),
             seats: Mutex::new(seats),
         }
@@ -101,11 +103,6 @@ impl<S, T> Flight<S, T> {
     /// What came of it, if it is over.
     pub(crate) fn landed(&self) -> Option<Option<&T>> {
         self.landed.get().map(Option::as_ref)
-    }
-
-    /// Does the lease of `token` count?
-    pub(crate) fn is_held_by(&self, token: Token) -> bool {
-        self.seats.lock().lease == token && self.landed.get().is_none()
     }
 
     /// Does the lease of `token` count, and is it in time?
@@ -197,28 +194,53 @@ impl<S, T> Flight<S, T> {
         !seats.waiting.is_empty() || seats.called.is_some()
     }
 
-    /// Ends the flight for all who wait, if `token` counts; gives the outcome back if it does not, or if it is over already.
-    pub(crate) fn land(&self, token: Token, outcome: Option<T>) -> Result<(), Option<T>> {
+    /// Ends the flight, if `token` counts, and gives those who wait, to be woken under no lock; gives the outcome back if it does not
+    /// count, or if it is over already.
+    pub(crate) fn land(&self, token: Token, outcome: Option<T>) -> Result<Crew, Option<T>> {
         self.end(outcome, |seats| seats.lease == token)
     }
 
-    /// Ends the flight for all who wait, whoever holds the lease.
-    pub(crate) fn divert(&self, outcome: Option<T>) -> Result<(), Option<T>> {
+    /// The same, whoever holds the lease.
+    pub(crate) fn divert(&self, outcome: Option<T>) -> Result<Crew, Option<T>> {
         self.end(outcome, |_| true)
     }
 
-    fn end(&self, outcome: Option<T>, may: impl FnOnce(&Seats) -> bool) -> Result<(), Option<T>> {
+    fn end(&self, outcome: Option<T>, may: impl FnOnce(&Seats) -> bool) -> Result<Crew, Option<T>> {
         let mut seats = self.seats.lock();
         if !may(&seats) {
             return Err(outcome);
         }
         self.landed.set(outcome)?;
-        if !seats.waiting.is_empty() {
-            let waiting = mem::take(&mut seats.waiting);
-            drop(seats);
-            waiting.into_values().flatten().for_each(Waiter::wake);
+        Ok(Crew(mem::take(&mut seats.waiting)))
+    }
+
+    /// How far things were when the flight was opened.
+    pub(crate) fn mark(&self) -> u64 {
+        self.mark.load(Ordering::Relaxed)
+    }
+
+    /// Notes how far things are. Relaxed: noted before anybody else knows the flight.
+    pub(crate) fn set_mark(&self, mark: u64) {
+        self.mark.store(mark, Ordering::Relaxed);
+    }
+
+    /// When the lease is overdue, unless somebody is there to take it over then.
+    pub(crate) fn unattended_until(&self) -> Option<u64> {
+        let seats = self.seats.lock();
+        seats.waiting.is_empty().then_some(seats.deadline)
+    }
+}
+
+/// Those who wait for a flight that is over.
+#[must_use = "they sleep until they are woken"]
+pub(crate) struct Crew(BTreeMap<Number, Option<Waiter>>);
+
+impl Crew {
+    /// Runs code of executors: under no lock.
+    pub(crate) fn wake(self) {
+        if !self.0.is_empty() {
+            self.0.into_values().flatten().for_each(Waiter::wake);
         }
-        Ok(())
     }
 }
 

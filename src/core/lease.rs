@@ -23,7 +23,8 @@ use super::load::Unstored;
 /// It ends by [`fill`](Self::fill), [`fail`](Self::fail), or by being dropped: then the next in line takes over. Any write or invalidation of
 /// the key fences it: what it brings is not stored then. So does its age, where the cache has a
 /// [`load_timeout`](crate::Builder::load_timeout), and then others load the key without waiting for it any longer. One that is leaked
-/// in a cache without a `load_timeout` keeps those who load the key waiting until somebody writes it.
+/// in a cache without a `load_timeout` keeps those who load the key waiting until somebody writes it; once the key was invalidated, those
+/// who come later do not wait for it, and those who wait already go on waiting.
 ///
 /// It may be sent to another thread. While you hold it, a load of the same key waits for you: do not make one yourself.
 ///
@@ -137,8 +138,10 @@ impl<K, V> Lease<K, V> {
 
     pub(crate) fn fail_with(mut self, failure: Failure) {
         self.took();
+        // Before the lease is ended, as the clock is the user's.
+        let backoff = self.core.backoff();
         let (flight, token) = self.end();
-        self.core.fail(self.hash, flight, token, failure);
+        self.core.fail(self.hash, flight, token, failure, backoff);
     }
 }
 

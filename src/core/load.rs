@@ -14,6 +14,7 @@ use crate::event::Plain;
 use crate::event::Special;
 use crate::event::Terms;
 use crate::failure::Failure;
+use crate::flight::Crew;
 use crate::flight::HandOver;
 use crate::flight::Token;
 use crate::lineage;
@@ -106,35 +107,45 @@ impl<K, V> Core<K, V> {
                 self.tally.takeovers.fetch_add(1, Ordering::Relaxed);
                 waiter.into_iter().for_each(crate::sync::Waiter::wake);
             }
-            HandOver::Late if fenced => drop(flight.land(token, None)),
+            HandOver::Late if fenced => {
+                let _ = flight.land(token, None).map(Crew::wake);
+            }
             HandOver::Late | HandOver::Nobody => {}
         }
         // The key's `Drop` is the user's, and there may be a panic under way already.
         resume(catch_unwind(AssertUnwindSafe(|| drop((flight, closed)))));
     }
 
-    /// A load has failed: those who wait are told; with a backoff those who come soon will be.
-    pub(super) fn fail(&self, hash: u64, flight: Arc<Flight<K, V>>, token: Token, failure: Failure) {
-        self.tally.failures.fetch_add(1, Ordering::Relaxed);
+    /// Until when an error of a load that fails now is the answer to those who come later.
+    pub(super) fn backoff(&self) -> Option<u64> {
         let until = self.settings.negative_ttl.map(|ttl| deadline::after(self.settings.clock.now(), ttl));
         if until.is_some() {
             self.keep_time();
         }
-        let mut locked = self.table.stripe_number(self.table.stripe_of(hash)).lock();
-        let counts = flight.is_held_by(token) && locked.is_open(hash, &flight);
-        let closed = match until {
-            Some(until) if counts => {
+        until
+    }
+
+    /// A load has failed: those who wait are told; with a backoff those who come soon will be.
+    pub(super) fn fail(&self, hash: u64, flight: Arc<Flight<K, V>>, token: Token, failure: Failure, backoff: Option<u64>) {
+        self.tally.failures.fetch_add(1, Ordering::Relaxed);
+        let number = self.table.stripe_of(hash);
+        let landing = Landing::Failed { failure, until: backoff.unwrap_or(0) };
+        let mut locked = self.table.stripe_number(number).lock();
+        // Landed under the lock: whoever would take the lease over, or come to the flight, finds it over.
+        let landed = flight.land(token, Some(landing));
+        let closed = match backoff {
+            Some(until) if landed.is_ok() => {
                 locked.keep_failed(hash, &flight, until);
                 None
             }
-            None if counts => locked.close(hash, &flight),
+            None if landed.is_ok() => locked.close(hash, &flight),
             _ => None,
         };
         let ended = locked.take_ended();
         drop(locked);
-        drop(flight.land(token, Some(Landing::Failed { failure, until: until.unwrap_or(0) })));
-        let let_go = self.let_go(self.table.stripe_of(hash), ended);
-        let dropped = catch_unwind(AssertUnwindSafe(|| drop((flight, closed))));
+        let refused = landed.map(Crew::wake).err();
+        let let_go = self.let_go(number, ended);
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop((flight, closed, refused))));
         let mut panic = None;
         keep_first(&mut panic, let_go);
         keep_first(&mut panic, dropped);
@@ -149,7 +160,7 @@ impl<K, V> Core<K, V> {
             let landing = written.map(|pin| Landing::Stored(self.table.keep(number, pin)));
             let dropped = catch_unwind(AssertUnwindSafe(|| {
                 if landing.is_some() {
-                    drop(flight.divert(landing));
+                    drop(flight.divert(landing).map(Crew::wake));
                 }
                 drop(flight);
             }));
@@ -173,6 +184,10 @@ impl<K: Eq, V> Core<K, V> {
         Q: Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
         let time = self.lease_time();
+        if time.until != deadline::NEVER {
+            // Whoever takes the stripe's lock sees to leases that nobody will end.
+            self.keep_time();
+        }
         // Where no flight is open there is none to join, so one is made at once; else only if it turns out to be needed.
         let open = self.table.stripe_number(self.table.stripe_of(hash)).flights() > 0;
         let step = if open { self.join(hash, key, wish, time, None) } else { None };
@@ -275,10 +290,7 @@ impl<K: Eq, V> Core<K, V> {
         match failure {
             Some(failure) => wish.fallible.then(|| Step::Failed(failure.clone())),
             None if lineage::is_inside(flight.number()) => Some(Step::Reentrant),
-            None => {
-                self.tally.waits.fetch_add(1, Ordering::Relaxed);
-                Some(Step::Wait(Seat::take(self, hash, Arc::clone(flight))))
-            }
+            None => Some(Step::Wait(Seat::take(self, hash, Arc::clone(flight)))),
         }
     }
 }
@@ -299,7 +311,7 @@ impl<K: Eq + Clone, V: Clone> Core<K, V> {
             if let Some(version) = self.store_fast(&mut lease, &mut value) {
                 return Ok(version);
             }
-            self.store(&mut lease, &mut value, |lease, _| Plain { hash: lease.hash() })
+            self.store(&mut lease, &mut value, |lease, _| Plain { hash: lease.hash(), leased: true })
         } else {
             let how = How { claim, ttl, took, ..How::PLAIN };
             let terms = |lease: &Lease<K, V>, value: &V| self.terms(lease.hash(), lease.key(), value, how);
@@ -406,7 +418,10 @@ impl<K: Eq + Clone, V: Clone> Core<K, V> {
 
     /// What becomes of a value that may not be stored: those who still wait for it get it, or what is newer.
     fn unstored(self: &Arc<Self>, mut lease: Lease<K, V>, value: V, why: WhyUnfilled) -> Unstored<K, V> {
-        let instead = self.glance(lease.hash(), lease.key()).map(|found| self.guard(lease.hash(), &found));
+        // What was there before the lease was given is not newer, unless the source says so.
+        let before = if matches!(why, WhyUnfilled::Older(_)) { 0 } else { lease.flight().mark() };
+        let resident = self.glance(lease.hash(), lease.key()).map(|found| self.guard(lease.hash(), &found));
+        let instead = resident.filter(|entry| entry.version().revision() > before);
         match why {
             // The lease is another's, or goes to one who waits.
             WhyUnfilled::TimedOut => {}
@@ -418,7 +433,7 @@ impl<K: Eq + Clone, V: Clone> Core<K, V> {
                         None => Landing::Unstored(value.clone()),
                     };
                     let (flight, token) = lease.end();
-                    drop(flight.land(token, Some(landing)));
+                    drop(flight.land(token, Some(landing)).map(Crew::wake));
                 }
             }
         }

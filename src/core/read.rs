@@ -127,7 +127,7 @@ impl<K, V> Core<K, V> {
             }
             if moved < due {
                 // Rare enough for the lock: whoever drops what has expired must come earlier now.
-                self.transition(hash, |locked, now| locked.reschedule(hash, key, now));
+                self.transition(hash, |locked, _| locked.reschedule(hash, key));
             }
         }
         true

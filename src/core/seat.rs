@@ -23,6 +23,8 @@ pub(crate) struct Seat<K, V> {
     hash: u64,
     flight: Arc<Flight<K, V>>,
     number: Number,
+    /// It has been waited on.
+    waited: bool,
     /// The load that the waiting code is part of needs this one.
     edge: Option<Edge>,
 }
@@ -40,7 +42,7 @@ pub(crate) enum Came<K, V> {
 impl<K, V> Seat<K, V> {
     pub(super) fn take(core: &Arc<Core<K, V>>, hash: u64, flight: Arc<Flight<K, V>>) -> Self {
         let number = flight.sit();
-        Seat { core: Arc::clone(core), hash, flight, number, edge: None }
+        Seat { core: Arc::clone(core), hash, flight, number, waited: false, edge: None }
     }
 
     /// If the caller is part of a load, that load needs this one from here on. `None` if it would wait for itself.
@@ -55,7 +57,12 @@ impl<K, V: Clone> Seat<K, V> {
     pub(crate) fn look(&mut self, waiter: Waiter) -> Result<Came<K, V>, Option<Duration>> {
         let time = self.core.lease_time();
         match self.flight.look(self.number, waiter, time.now, time.until) {
-            Look::Wait(overdue) => Err(deadline::remaining(overdue, time.now)),
+            Look::Wait(overdue) => {
+                if !std::mem::replace(&mut self.waited, true) {
+                    self.core.tally.waits.fetch_add(1, Ordering::Relaxed);
+                }
+                Err(deadline::remaining(overdue, time.now))
+            }
             Look::Landed(landing) => Ok(match landing {
                 Some(Landing::Stored(pinned)) => Came::Value(pinned.pair().1.clone()),
                 Some(Landing::Unstored(value)) => Came::Value(value.clone()),

@@ -169,7 +169,7 @@ impl<K: Eq, V> Core<K, V> {
 
     #[inline(never)]
     fn write_plain(&self, hash: u64, pair: (K, V)) -> Result<Version, Failure<K, V>> {
-        self.write_on(pair, |_| Plain { hash })
+        self.write_on(pair, |_| Plain { hash, leased: false })
     }
 
     #[inline(never)]

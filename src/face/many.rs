@@ -1,5 +1,6 @@
 //! Many keys at once: one call of the loader for all that are missing, and a wait for those that others load. The wait is for all of
-//! them together: whatever comes first, a lease that is handed over too, is seen to before anything else is waited for.
+//! them together: whatever comes first, a lease that is handed over too, is seen to before anything else is waited for. And while the
+//! loader runs, the call stands in no line: nothing can be handed to it that it would not come for.
 
 use std::future::Future;
 use std::future::poll_fn;
@@ -42,8 +43,10 @@ struct Want<K, V> {
 enum Way<K, V> {
     /// This call loads it.
     Lead(Lease<K, V>),
-    /// Somebody else does.
+    /// Somebody else does, and it is waited for.
     Wait(Seat<K, V>),
+    /// Somebody else does, and it is asked for again later.
+    Later,
     /// It was had, or given up.
     Over,
 }
@@ -53,7 +56,7 @@ impl<K, V> Want<K, V> {
         match &self.way {
             Way::Lead(lease) => Some(lease.key()),
             Way::Wait(seat) => Some(seat.key()),
-            Way::Over => None,
+            Way::Later | Way::Over => None,
         }
     }
 
@@ -164,14 +167,10 @@ where
     }
 
     /// The loader is done with the keys that it was given.
-    fn deliver<M, R>(&mut self, result: Result<M, E>) -> Result<(), LoadError<E>>
-    where
-        M: IntoIterator<Item = (K, R)>,
-        R: Into<Loaded<V>>,
-    {
+    fn deliver(&mut self, result: Result<Vec<(K, Loaded<V>)>, E>) -> Result<(), LoadError<E>> {
         let error = match result {
             Ok(loaded) => {
-                loaded.into_iter().for_each(|(key, value)| self.deliver_one(&key, value.into()));
+                loaded.into_iter().for_each(|(key, value)| self.deliver_one(&key, value));
                 None
             }
             Err(error) => Some(error),
@@ -204,6 +203,24 @@ where
         }
         let fallback = self.call(self.wants[at].places[0]).fallback();
         fallback.map(|value| self.answer(at, &value)).is_some()
+    }
+
+    /// Before the loader runs: what others load is asked for again afterwards.
+    fn leave_lines(&mut self) {
+        for want in self.wants.iter_mut().filter(|want| matches!(want.way, Way::Wait(_))) {
+            want.way = Way::Later;
+        }
+    }
+
+    fn ask_again(&mut self) -> Result<(), LoadError<E>> {
+        for at in 0..self.wants.len() {
+            if matches!(self.wants[at].way, Way::Later) {
+                self.wants[at].way = Way::Over;
+                let next = self.call(self.wants[at].places[0]).start();
+                self.go_on(at, next)?;
+            }
+        }
+        Ok(())
     }
 
     fn is_leading(&self) -> bool {
@@ -246,6 +263,11 @@ enum Asleep<E> {
     For(Option<Duration>),
     /// The call ends with an error.
     Over(LoadError<E>),
+}
+
+/// What a loader brings. It may be lazy: then this is part of the load.
+fn collected<K, V, R: Into<Loaded<V>>>(loaded: impl IntoIterator<Item = (K, R)>) -> Vec<(K, Loaded<V>)> {
+    loaded.into_iter().map(|(key, value)| (key, value.into())).collect()
 }
 
 /// Polls a loader of many keys. What it calls knows which loads it is part of.
@@ -296,10 +318,12 @@ where
         let mut batch = Batch::start(self, keys)?;
         while !batch.is_over() {
             if batch.is_leading() {
+                batch.leave_lines();
                 let (wanted, frames) = (batch.wanted(), batch.enter());
-                let result = load(wanted);
+                let result = load(wanted).map(collected);
                 drop(frames);
                 batch.deliver(result)?;
+                batch.ask_again()?;
                 continue;
             }
             match batch.look(&Waiter::this_thread()) {
@@ -333,13 +357,15 @@ where
         let mut batch = Batch::start(self, keys)?;
         while !batch.is_over() {
             if batch.is_leading() {
+                batch.leave_lines();
                 let loading = {
                     let (wanted, _frames) = (batch.wanted(), batch.enter());
                     load(wanted)
                 };
-                let mut loading = pin!(loading);
+                let mut loading = pin!(async { loading.await.map(collected) });
                 let result = poll_fn(|context| poll_inside(|| batch.enter(), loading.as_mut(), context)).await;
                 batch.deliver(result)?;
+                batch.ask_again()?;
                 continue;
             }
             let mut timer = None;

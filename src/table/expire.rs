@@ -72,7 +72,7 @@ impl<'a, K, V> Locked<'a, K, V> {
             self.state.graves.sweep(now, SWEPT);
         }
         if !self.state.flights.is_empty() {
-            self.sweep_failed(now);
+            self.sweep_flights(now);
         }
         if self.state.wheel.next_due() <= now {
             self.expire_some(now);
@@ -87,11 +87,11 @@ impl<'a, K, V> Locked<'a, K, V> {
     }
 
     /// A read has brought the deadline of `key` forward.
-    pub(crate) fn reschedule<Q>(&mut self, hash: u64, key: &Q, now: u64)
+    pub(crate) fn reschedule<Q>(&mut self, hash: u64, key: &Q)
     where
         Q: Equivalent<K> + ?Sized,
     {
-        if let Some(resident) = self.find(hash, key, now).filter(|resident| resident.node.has(TIMED)) {
+        if let Some(resident) = self.locate(hash, key).filter(|resident| resident.node.has(TIMED)) {
             let slot = resident.spot.slot;
             let end = self.end(slot);
             self.state.quiet = false;

@@ -14,6 +14,7 @@ use hashbrown::HashTable;
 use crate::failure::Failure;
 use crate::flight;
 use crate::sync::Ordering;
+use crate::time::deadline::NEVER;
 use crate::time::deadline::is_due;
 
 use super::index::spread;
@@ -65,13 +66,15 @@ pub(crate) struct Ended<K, V> {
 
 pub(super) struct Flights<K, V> {
     open: HashTable<Open<K, V>>,
+    /// No lease is overdue before.
+    next_overdue: u64,
     failed: VecDeque<Backoff>,
     ended: Vec<Ended<K, V>>,
 }
 
 impl<K, V> Flights<K, V> {
     pub(super) const fn new() -> Self {
-        Flights { open: HashTable::new(), failed: VecDeque::new(), ended: Vec::new() }
+        Flights { open: HashTable::new(), next_overdue: NEVER, failed: VecDeque::new(), ended: Vec::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -99,10 +102,8 @@ impl<K, V> Flights<K, V> {
     fn remove(&mut self, hash: u64, number: u64) -> Option<Arc<Flight<K, V>>> {
         let found = self.open.find_entry(spread(hash), |open| open.flight.number() == number).ok()?;
         let Open { flight, failed, .. } = found.remove().0;
-        if failed && self.failed.front().is_some_and(|oldest| oldest.number != number) {
+        if failed {
             self.failed.retain(|failed| failed.number != number);
-        } else if failed {
-            self.failed.pop_front();
         }
         if self.open.is_empty() && self.open.capacity() > SMALL {
             self.open = HashTable::new();
@@ -132,14 +133,17 @@ impl<K, V> Locked<'_, K, V> {
     where
         Q: Equivalent<K> + ?Sized,
     {
-        self.sweep_failed(now);
+        self.sweep_flights(now);
         self.state.flights.get(hash, key).cloned()
     }
 
     /// From here on the flight is found by its key. No other may be.
     pub(crate) fn open(&mut self, hash: u64, flight: Arc<Flight<K, V>>) {
         self.state.quiet = false;
-        self.state.flights.open.insert_unique(spread(hash), Open { hash, flight, failed: false }, |open| spread(open.hash));
+        flight.set_mark(self.state.revision);
+        let flights = &mut self.state.flights;
+        flights.next_overdue = flight.unattended_until().map_or(flights.next_overdue, |until| until.min(flights.next_overdue));
+        flights.open.insert_unique(spread(hash), Open { hash, flight, failed: false }, |open| spread(open.hash));
         self.count_flights();
     }
 
@@ -224,8 +228,32 @@ impl<K, V> Locked<'_, K, V> {
         self.count_flights();
     }
 
-    /// Lets some failed flights go that are due.
-    pub(super) fn sweep_failed(&mut self, now: u64) {
+    /// Lets flights go that nobody will end: some failed ones that are due, and those with an overdue lease and nobody to take it over.
+    pub(super) fn sweep_flights(&mut self, now: u64) {
+        self.sweep_failed(now);
+        if self.state.flights.next_overdue <= now {
+            self.sweep_overdue(now);
+        }
+    }
+
+    #[cold]
+    fn sweep_overdue(&mut self, now: u64) {
+        let flights = &mut self.state.flights;
+        flights.next_overdue = NEVER;
+        let (ended, next_overdue) = (&mut flights.ended, &mut flights.next_overdue);
+        let overdue = flights.open.extract_if(|open| {
+            let until = if open.failed { None } else { open.flight.unattended_until() };
+            let over = until.is_some_and(|until| is_due(until, now));
+            if let Some(until) = until.filter(|_| !over) {
+                *next_overdue = until.min(*next_overdue);
+            }
+            over
+        });
+        ended.extend(overdue.map(|Open { flight, .. }| Ended { flight, written: None }));
+        self.count_flights();
+    }
+
+    fn sweep_failed(&mut self, now: u64) {
         for _ in 0..SWEPT {
             if !self.state.flights.failed.front().is_some_and(|oldest| is_due(oldest.due, now)) {
                 return;
@@ -235,7 +263,7 @@ impl<K, V> Locked<'_, K, V> {
     }
 
     fn drop_oldest_failed(&mut self) {
-        let Some(&Backoff { hash, number, .. }) = self.state.flights.failed.front() else { return };
+        let Some(Backoff { hash, number, .. }) = self.state.flights.failed.pop_front() else { return };
         let flight = self.state.flights.remove(hash, number);
         self.state.flights.let_go(flight);
         if self.state.flights.failed.is_empty() {

@@ -1,5 +1,7 @@
 //! The one transition that brings a value in. Everything that can refuse it comes before anything that changes.
 
+use std::sync::Arc;
+
 use equivalent::Equivalent;
 
 use crate::event::Cause;
@@ -15,6 +17,7 @@ use crate::rule::version::Version;
 use crate::sync::Ordering;
 use crate::time::deadline;
 
+use super::flights::Flight;
 use super::index::Index;
 use super::index::Spot;
 use super::index::ordinal;
@@ -77,6 +80,8 @@ pub(crate) struct Permit<'a, K, V> {
     flags: u8,
     /// Why the value cannot stay.
     stillborn: Option<Cause>,
+    /// The load that the write fences.
+    flight: Option<Arc<Flight<K, V>>>,
 }
 
 /// A filled node that nobody sees yet.
@@ -104,7 +109,11 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
             self.fence_refused(terms, key, &refusal, current);
             return Err(refusal);
         }
-        Ok(self.permit(terms, current, known, moment))
+        let permit = self.permit(terms, current, known, moment);
+        // Last, as the keys' `Eq` may panic: then nothing has changed. A load's own flight is not looked for.
+        let quiet = self.state.quiet || self.state.flights.is_empty() || terms.is_leased();
+        let flight = if quiet { None } else { self.take_flight(terms.hash(), key) };
+        Ok(Permit { flight, ..permit })
     }
 
     /// Looks where a plain write of `key` would go. `None` if the stripe is not quiet, or if what is there is not plain.
@@ -140,17 +149,14 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
                 self.state.policy.replace(spot.slot, slot, 1, 1);
                 self.retire(spot.slot, old, Cause::Replaced);
             }
-            None => self.link(Fresh { slot, node, version }, &Plain { hash }),
+            None => self.link(Fresh { slot, node, version }, &Plain { hash, leased: false }),
         }
         Written { version, fresh: look.old.is_none() }
     }
 
-    /// Writes, and fences the key's flight. Cannot fail any more.
+    /// Writes, and frees those who wait for the key. Cannot fail any more, nor panic.
     #[inline(always)]
     pub(crate) fn write(&mut self, terms: &impl Terms, permit: Permit<'a, K, V>, pair: (K, V), now: u64) -> Put<'a, K, V> {
-        // First, as the keys' `Eq` is asked: if it panics, nothing has changed.
-        let flight =
-            if self.state.quiet || self.state.flights.is_empty() { None } else { self.take_flight(terms.hash(), &pair.0) };
         self.state.revision += 1;
         self.state.counts.inserts += 1;
         let version = Version::new(permit.source, self.state.revision);
@@ -161,7 +167,7 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
             (None, None) => self.link(fresh, terms),
             (Some(cause), old) => self.stillborn(old, fresh, cause, now),
         }
-        if let Some(flight) = flight {
+        if let Some(flight) = permit.flight {
             self.divert(flight, &put);
         }
         put
@@ -235,6 +241,10 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
     #[inline(always)]
     fn permit(&self, terms: &impl Terms, current: Option<Resident<'a, K, V>>, known: Known, moment: Moment) -> Permit<'a, K, V> {
         let (source, mut flags) = match (terms.claim(), current) {
+            // The fence lets a load in whose source may lie below what the key once had.
+            (Claim::At(source), _) if terms.is_leased() && matches!(known, Known::Forgotten(_)) => {
+                (source, SOURCED | CLAIMED | UNSURE)
+            }
             (Claim::At(source), _) => (source, SOURCED | CLAIMED),
             (Claim::Unversioned, Some(old)) => (old.version.source(), old.node.flags(SOURCED | UNSURE)),
             (Claim::Unversioned, None) => (known.source(), flags_of(known)),
@@ -245,7 +255,7 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
         if terms.special().is_some_and(|special| special.timed || deadline_of(terms) != deadline::NEVER) {
             flags |= TIMED;
         }
-        Permit { current, source, flags, stillborn: dead_on_arrival(terms, moment) }
+        Permit { current, source, flags, stillborn: dead_on_arrival(terms, moment), flight: None }
     }
 
     /// Makes a node that nobody sees yet.
