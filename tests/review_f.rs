@@ -25,10 +25,41 @@ struct World {
     truth: Truth,
     gates: Gates,
     sourced: bool,
+    timed: bool,
+    fences: Truth,
+    live: Arc<Mutex<Vec<(u64, u64)>>>,
+    twice: Arc<Mutex<Vec<(u64, u64)>>>,
+}
+
+struct Live(World, Vec<(u64, u64)>);
+impl Drop for Live {
+    fn drop(&mut self) {
+        let mut live = self.0.live.lock().unwrap();
+        for one in &self.1 {
+            let at = live.iter().position(|other| other == one).unwrap();
+            live.swap_remove(at);
+        }
+    }
 }
 
 impl World {
+    fn begins(&self, keys: &[u64]) -> Live {
+        let truth = *self.fences.lock().unwrap();
+        let these: Vec<_> = keys.iter().map(|&key| (key, truth[key as usize])).collect();
+        let mut live = self.live.lock().unwrap();
+        for one in &these {
+            if live.contains(one) && !self.timed {
+                self.twice.lock().unwrap().push(*one);
+            }
+            live.push(*one);
+        }
+        Live(self.clone(), these)
+    }
     async fn load(self, key: u64) -> Result<Loaded<u64>, String> {
+        let _live = self.begins(&[key]);
+        self.clone().again(key).await
+    }
+    async fn again(self, key: u64) -> Result<Loaded<u64>, String> {
         let value = self.truth.lock().unwrap()[key as usize];
         let (go, gate) = oneshot();
         self.gates.lock().unwrap().push(go);
@@ -40,6 +71,7 @@ impl World {
         }
     }
     async fn load_many(self, keys: Vec<u64>, part: bool) -> Result<Vec<(u64, Loaded<u64>)>, String> {
+        let _live = self.begins(&keys);
         let truth = *self.truth.lock().unwrap();
         let (go, gate) = oneshot();
         self.gates.lock().unwrap().push(go);
@@ -72,7 +104,7 @@ fn start(world: &World, rng: &mut Rng, many: bool) -> (&'static str, Boxed<'stat
     match rng.below(if many { 9 } else { 7 }) {
         0 | 1 => ("get_with", Box::pin(async move {
             let l = w.clone();
-            let load = async move { loop { match l.clone().load(key).await { Ok(loaded) => return loaded.value, Err(_) => {} } } };
+            let load = async move { let _live = l.begins(&[key]); loop { match l.clone().again(key).await { Ok(loaded) => return loaded.value, Err(_) => {} } } };
             if w.sourced { some(w.cache.load_async(&key, w.clone().load(key)).await.ok()) } else { some(Some(w.cache.get_with_async(&key, load).await)) }
         })),
         2 | 3 => ("load", Box::pin(async move { some(w.cache.load_async(&key, w.clone().load(key)).await.ok()) })),
@@ -116,7 +148,13 @@ fn write(world: &World, rng: &mut Rng) -> Option<u64> {
         truth[key as usize]
     };
     let cache = &world.cache;
-    match rng.below(if world.sourced { 6 } else { 13 }) {
+    world.fences.lock().unwrap().iter_mut().for_each(|fence| *fence += 1);
+    let which = rng.below(if world.sourced { 6 } else { 13 });
+    if which != 5 && which != 12 {
+        let mut fences = world.fences.lock().unwrap();
+        (0..KEYS).filter(|&other| other != key).for_each(|other| fences[other as usize] -= 1);
+    }
+    match which {
         0 => drop(cache.insert_at(key, new, new)),
         1 => _ = cache.invalidate_at(&key, new),
         2 => _ = cache.invalidate(&key),
@@ -149,7 +187,7 @@ fn round(seed: u64) -> Result<(), String> {
     if bits & 8 != 0 { builder = builder.time_to_live(SECS(8)).serve_stale(SECS(5)); if rng.below(2) == 0 { builder = builder.fail_safe(); } }
     if bits & 16 != 0 { builder = builder.refresh_after(SECS(4)); }
     let sourced = rng.below(3) == 0;
-    let world = World { cache: builder.build().unwrap(), truth: Arc::default(), gates: Arc::default(), sourced };
+    let world = World { cache: builder.build().unwrap(), truth: Arc::default(), gates: Arc::default(), sourced, timed: bits & 2 != 0, fences: Arc::default(), live: Arc::default(), twice: Arc::default() };
     let mut floor = [0; KEYS as usize];
     let mut running: Vec<Running> = Vec::new();
     let mut log: Vec<String> = Vec::new();
@@ -232,6 +270,9 @@ fn round(seed: u64) -> Result<(), String> {
                     log.push(format!("clock +{step}"));
                     hand.advance(SECS(step));
                 }
+            }
+            if let Some(twice) = world.twice.lock().unwrap().pop() {
+                return Err(format!("two loads of {twice:?}"));
             }
             for key in 0..KEYS {
                 if let Some(value) = world.cache.get(&key)

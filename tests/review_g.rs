@@ -48,3 +48,37 @@ fn the_same_where_the_newcomer_has_gone() {
     drop(newcomer);
     assert!(waiter.poll().is_ready());
 }
+
+/// The turn is taken by another waiter.
+#[test]
+fn the_same_where_the_other_waits_too() {
+    let (clock, hand) = Clock::mock();
+    let cache: Cache<u64, u64> =
+        Cache::builder().max_capacity(100).clock(clock).load_timeout(Duration::from_secs(10)).build().unwrap();
+    let mut first = Task::new(cache.get_with_async(&1, pending()));
+    first.pends();
+    let mut called = Task::new(cache.get_with_async(&1, async { 2 }));
+    called.pends();
+    let mut other = Task::new(cache.get_with_async(&1, async { 3 }));
+    other.pends();
+    hand.advance(Duration::from_secs(11));
+    drop(first);
+    assert_eq!(other.ends(), 3);
+    assert!(called.poll().is_ready(), "forgotten");
+}
+/// One who was called is on his way: nobody else may start a load beside his.
+#[test]
+fn a_flight_whose_next_leader_is_called_is_not_swept() {
+    let (clock, hand) = Clock::mock();
+    let cache: Cache<u64, u64> =
+        Cache::builder().stripes(1).max_capacity(100).clock(clock).load_timeout(Duration::from_secs(10)).build().unwrap();
+    let mut first = Task::new(cache.get_with_async(&1, pending()));
+    first.pends();
+    let mut called = Task::new(cache.get_with_async(&1, async { 2 }));
+    called.pends();
+    hand.advance(Duration::from_secs(11));
+    drop(first);
+    cache.insert(9, 9); // any other write of the stripe
+    assert_eq!(called.ends(), 2);
+    assert_eq!(cache.get(&1), Some(2), "what he has loaded is not stored: {:?}", cache.stats());
+}
