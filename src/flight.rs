@@ -23,8 +23,8 @@ pub(crate) struct Flight<S, T> {
     number: u64,
     fenced: AtomicBool,
     mark: AtomicU64,
-    /// What came of it; `None` if nothing did and everybody has to start again.
-    landed: OnceLock<Option<T>>,
+    /// What came of it; `None` if nothing did and everybody has to start again. In a box, as most flights have nobody to tell.
+    landed: OnceLock<Option<Box<T>>>,
     seats: Mutex<Seats>,
 }
 
@@ -88,6 +88,11 @@ impl<S, T> Flight<S, T> {
 
     /// What it carried, once nobody else knows it.
     pub(crate) fn into_subject(self) -> S {
+        let seats = self.seats.into_inner();
+        if seats.next == 0 {
+            // Nobody ever sat here, so there is nothing to give back, and no need to look for it.
+            mem::forget(seats);
+        }
         self.subject
     }
 
@@ -106,7 +111,7 @@ impl<S, T> Flight<S, T> {
 
     /// What came of it, if it is over.
     pub(crate) fn landed(&self) -> Option<Option<&T>> {
-        self.landed.get().map(Option::as_ref)
+        self.landed.get().map(Option::as_deref)
     }
 
     /// The token of the lease that counts.
@@ -220,7 +225,7 @@ impl<S, T> Flight<S, T> {
         if !may(&seats) {
             return Err(outcome);
         }
-        self.landed.set(outcome)?;
+        self.landed.set(outcome.map(Box::new)).map_err(|outcome| outcome.map(|outcome| *outcome))?;
         Ok(Crew(mem::take(&mut seats.waiting)))
     }
 

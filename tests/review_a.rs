@@ -279,14 +279,8 @@ impl Expiry<u64, u64> for Once {
 #[test]
 fn what_a_read_ends_may_be_served_as_stale() {
     let (clock, _hand) = Clock::mock();
-    let cache: Cache<u64, u64> = Cache::builder()
-        .max_capacity(100)
-        .clock(clock)
-        .expire_after(Once)
-        .serve_stale(SECS(60))
-        .fail_safe()
-        .build()
-        .unwrap();
+    let cache: Cache<u64, u64> =
+        Cache::builder().max_capacity(100).clock(clock).expire_after(Once).serve_stale(SECS(60)).fail_safe().build().unwrap();
     cache.insert(1, 1);
     assert_eq!(cache.get(&1), Some(1));
     assert_eq!(cache.try_get_with(&1, || Err("down")), Ok(1));

@@ -29,7 +29,9 @@ fn futures_are_send() {
     send(cache.try_refresh_async(key, async { Ok::<_, String>(vec![]) }));
     send(cache.reload_async(key, async { Ok::<_, String>(Loaded::new(vec![])) }));
     send(cache.get_or_lease_async(key));
-    send(cache.try_get_many_with_async(["a", "b"], |keys| async move { Ok::<_, String>(keys.into_iter().map(|key| (key, vec![])).collect::<Vec<_>>()) }));
+    send(cache.try_get_many_with_async(["a", "b"], |keys| async move {
+        Ok::<_, String>(keys.into_iter().map(|key| (key, vec![])).collect::<Vec<_>>())
+    }));
     let owned = vec![String::from("a")];
     send(cache.try_get_many_with_async(&owned, |_| async { Ok::<_, String>([(String::from("a"), Loaded::new(vec![1_u8]))]) }));
     // an iterator that is not Send, of keys that are
@@ -44,7 +46,9 @@ fn futures_are_send() {
     let moved = cache.clone();
     send_static(async move { moved.get_with_async("k", async { vec![] }).await });
     let moved = cache.clone();
-    send_static(async move { moved.try_get_many_with_async(["a"], |_| async { Ok::<_, String>(Vec::<(String, Vec<u8>)>::new()) }).await });
+    send_static(async move {
+        moved.try_get_many_with_async(["a"], |_| async { Ok::<_, String>(Vec::<(String, Vec<u8>)>::new()) }).await
+    });
     // E: Send + Sync where V is Arc<dyn>
     let dynamic: Cache<Arc<str>, Arc<dyn Fn() -> u8 + Send + Sync>> = Cache::new(10);
     let key: Arc<str> = "k".into();

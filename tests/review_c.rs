@@ -156,7 +156,8 @@ fn capacity_zero() {
         assert_eq!(cache.stats().flights, 0);
         assert_eq!(cache.len(), 0);
         assert_eq!(cache.get_with(&1, || 4), 4);
-        let many = cache.try_get_many_with(&[1, 2, 1], |keys| Ok::<_, ()>(keys.into_iter().map(|key| (key, key)).collect::<Vec<_>>()));
+        let many =
+            cache.try_get_many_with(&[1, 2, 1], |keys| Ok::<_, ()>(keys.into_iter().map(|key| (key, key)).collect::<Vec<_>>()));
         assert_eq!(many, Ok(vec![Some(1), Some(2), Some(1)]));
     });
 }

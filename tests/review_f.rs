@@ -102,40 +102,76 @@ fn start(world: &World, rng: &mut Rng, many: bool) -> (&'static str, Boxed<'stat
     let key = rng.below(KEYS);
     let some = move |value: Option<u64>| value.map(|value| (key, value)).into_iter().collect::<Vec<_>>();
     match rng.below(if many { 9 } else { 7 }) {
-        0 | 1 => ("get_with", Box::pin(async move {
-            let l = w.clone();
-            let load = async move { let _live = l.begins(&[key]); loop { match l.clone().again(key).await { Ok(loaded) => return loaded.value, Err(_) => {} } } };
-            if w.sourced { some(w.cache.load_async(&key, w.clone().load(key)).await.ok()) } else { some(Some(w.cache.get_with_async(&key, load).await)) }
-        })),
+        0 | 1 => (
+            "get_with",
+            Box::pin(async move {
+                let l = w.clone();
+                let load = async move {
+                    let _live = l.begins(&[key]);
+                    loop {
+                        match l.clone().again(key).await {
+                            Ok(loaded) => return loaded.value,
+                            Err(_) => {}
+                        }
+                    }
+                };
+                if w.sourced {
+                    some(w.cache.load_async(&key, w.clone().load(key)).await.ok())
+                } else {
+                    some(Some(w.cache.get_with_async(&key, load).await))
+                }
+            }),
+        ),
         2 | 3 => ("load", Box::pin(async move { some(w.cache.load_async(&key, w.clone().load(key)).await.ok()) })),
         4 => ("reload", Box::pin(async move { some(w.cache.reload_async(&key, w.clone().load(key)).await.ok()) })),
-        5 => ("lease", Box::pin(async move {
-            match w.cache.get_or_lease_async(&key).await {
-                Leased::Value(value) => some(Some(value)),
-                Leased::Lease(lease) => match w.clone().load(key).await {
-                    Ok(loaded) => { let value = loaded.value; let _ = lease.fill_loaded(loaded); some(Some(value)) }
-                    Err(error) => { lease.fail(error); vec![] }
-                },
-                _ => vec![],
-            }
-        })),
-        6 => ("lease dropped", Box::pin(async move {
-            match w.cache.get_or_lease_async(&key).await {
-                Leased::Value(value) => some(Some(value)),
-                Leased::Lease(_lease) => { let _ = w.clone().load(key).await; vec![] }
-                _ => vec![],
-            }
-        })),
+        5 => (
+            "lease",
+            Box::pin(async move {
+                match w.cache.get_or_lease_async(&key).await {
+                    Leased::Value(value) => some(Some(value)),
+                    Leased::Lease(lease) => match w.clone().load(key).await {
+                        Ok(loaded) => {
+                            let value = loaded.value;
+                            let _ = lease.fill_loaded(loaded);
+                            some(Some(value))
+                        }
+                        Err(error) => {
+                            lease.fail(error);
+                            vec![]
+                        }
+                    },
+                    _ => vec![],
+                }
+            }),
+        ),
+        6 => (
+            "lease dropped",
+            Box::pin(async move {
+                match w.cache.get_or_lease_async(&key).await {
+                    Leased::Value(value) => some(Some(value)),
+                    Leased::Lease(_lease) => {
+                        let _ = w.clone().load(key).await;
+                        vec![]
+                    }
+                    _ => vec![],
+                }
+            }),
+        ),
         _ => {
             let part = rng.below(3) == 0;
             let other = rng.below(KEYS);
-            ("many", Box::pin(async move {
-                let keys = [key, other, key];
-                match w.cache.try_get_many_with_async(&keys, |keys| w.clone().load_many(keys, part)).await {
-                    Ok(values) => keys.into_iter().zip(values).filter_map(|(key, value)| value.map(|value| (key, value))).collect(),
-                    Err(_) => vec![],
-                }
-            }))
+            (
+                "many",
+                Box::pin(async move {
+                    let keys = [key, other, key];
+                    match w.cache.try_get_many_with_async(&keys, |keys| w.clone().load_many(keys, part)).await {
+                        Ok(values) => {
+                            keys.into_iter().zip(values).filter_map(|(key, value)| value.map(|value| (key, value))).collect()
+                        }
+                        Err(_) => vec![],
+                    }
+                }),
+            )
         }
     }
 }
@@ -181,13 +217,34 @@ fn round(seed: u64) -> Result<(), String> {
     let (clock, hand) = Clock::mock();
     let bits = seed % 64;
     let many = bits & 32 != 0 && std::env::var("MANY").is_ok();
-    let mut builder = Cache::builder().stripes(1 + (bits & 1) as usize).max_capacity(if rng.below(4) == 0 { 2 } else { 100 }).clock(clock);
-    if bits & 2 != 0 { builder = builder.load_timeout(SECS(10)); }
-    if bits & 4 != 0 { builder = builder.negative_ttl(SECS(2)); }
-    if bits & 8 != 0 { builder = builder.time_to_live(SECS(8)).serve_stale(SECS(5)); if rng.below(2) == 0 { builder = builder.fail_safe(); } }
-    if bits & 16 != 0 { builder = builder.refresh_after(SECS(4)); }
+    let mut builder =
+        Cache::builder().stripes(1 + (bits & 1) as usize).max_capacity(if rng.below(4) == 0 { 2 } else { 100 }).clock(clock);
+    if bits & 2 != 0 {
+        builder = builder.load_timeout(SECS(10));
+    }
+    if bits & 4 != 0 {
+        builder = builder.negative_ttl(SECS(2));
+    }
+    if bits & 8 != 0 {
+        builder = builder.time_to_live(SECS(8)).serve_stale(SECS(5));
+        if rng.below(2) == 0 {
+            builder = builder.fail_safe();
+        }
+    }
+    if bits & 16 != 0 {
+        builder = builder.refresh_after(SECS(4));
+    }
     let sourced = rng.below(3) == 0;
-    let world = World { cache: builder.build().unwrap(), truth: Arc::default(), gates: Arc::default(), sourced, timed: bits & 2 != 0, fences: Arc::default(), live: Arc::default(), twice: Arc::default() };
+    let world = World {
+        cache: builder.build().unwrap(),
+        truth: Arc::default(),
+        gates: Arc::default(),
+        sourced,
+        timed: bits & 2 != 0,
+        fences: Arc::default(),
+        live: Arc::default(),
+        twice: Arc::default(),
+    };
     let mut floor = [0; KEYS as usize];
     let mut running: Vec<Running> = Vec::new();
     let mut log: Vec<String> = Vec::new();
@@ -212,7 +269,10 @@ fn round(seed: u64) -> Result<(), String> {
         }
         Ok(())
     };
-    let finish = |running: &mut Vec<Running>, log: &mut Vec<String>, poll: &mut dyn FnMut(&mut Vec<Running>, usize, &mut Vec<String>) -> Result<(), String>| -> Result<(), String> {
+    let finish = |running: &mut Vec<Running>,
+                  log: &mut Vec<String>,
+                  poll: &mut dyn FnMut(&mut Vec<Running>, usize, &mut Vec<String>) -> Result<(), String>|
+     -> Result<(), String> {
         loop {
             let gates: Vec<_> = std::mem::take(&mut *world.gates.lock().unwrap());
             let none = gates.is_empty();

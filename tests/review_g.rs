@@ -28,7 +28,10 @@ fn who_is_called_too_late_is_not_forgotten() {
         }
         match waiter.poll() {
             std::task::Poll::Ready(value) => println!("{newcomer_ends}: {value}"),
-            std::task::Poll::Pending => panic!("{newcomer_ends}: waits for nobody, until the timeout of a lease that is no more; {:?}", cache.stats().flights),
+            std::task::Poll::Pending => panic!(
+                "{newcomer_ends}: waits for nobody, until the timeout of a lease that is no more; {:?}",
+                cache.stats().flights
+            ),
         }
     }
 }

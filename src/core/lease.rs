@@ -165,10 +165,13 @@ impl<K: Eq + Clone, V: Clone> Lease<K, V> {
     /// # Panics
     /// As [`Cache::insert`](crate::Cache::insert).
     pub fn fill_loaded(self, loaded: Loaded<V>) -> Result<Version, Unfilled<V>> {
-        self.publish(loaded).map_err(|Unstored { value, why, .. }| Unfilled { value, why })
+        self.publish(loaded).map_err(|unstored| {
+            let Unstored { value, why, .. } = *unstored;
+            Unfilled { value, why }
+        })
     }
 
-    pub(crate) fn publish(self, loaded: Loaded<V>) -> Result<Version, Unstored<K, V>> {
+    pub(crate) fn publish(self, loaded: Loaded<V>) -> Result<Version, Box<Unstored<K, V>>> {
         let (core, took) = (Arc::clone(&self.core), self.took());
         core.publish(self, loaded, took)
     }

@@ -61,7 +61,7 @@ pub(crate) enum Step<K, V> {
     /// The same, for those who do not wait.
     Busy,
     /// It is the caller's to load; here is what may be served meanwhile.
-    Lead(Lease<K, V>, Option<EntryRef<K, V>>),
+    Lead(Lease<K, V>, Option<Box<EntryRef<K, V>>>),
     /// The last load has failed, and it is too early for another.
     Failed(Failure),
     /// The caller is part of the load that it would wait for.
@@ -253,7 +253,7 @@ impl<K: Eq, V> Core<K, V> {
             {
                 locked.open(hash, Arc::clone(&flight));
                 let token = flight.number();
-                step = Some(Step::Lead(Lease::new(self, hash, flight, token), stale.take()));
+                step = Some(Step::Lead(Lease::new(self, hash, flight, token), stale.take().map(Box::new)));
             }
         });
         drop((fresh, closed));
@@ -279,7 +279,7 @@ impl<K: Eq, V> Core<K, V> {
         {
             self.tally.timeouts.fetch_add(1, Ordering::Relaxed);
             self.tally.takeovers.fetch_add(1, Ordering::Relaxed);
-            return Some(Step::Lead(Lease::new(self, hash, Arc::clone(flight), token), stale.take()));
+            return Some(Step::Lead(Lease::new(self, hash, Arc::clone(flight), token), stale.take().map(Box::new)));
         }
         if let Some(stale) = stale.take() {
             self.count_stale();
@@ -304,7 +304,7 @@ impl<K: Eq + Clone, V: Clone> Core<K, V> {
         mut lease: Lease<K, V>,
         loaded: Loaded<V>,
         took: u64,
-    ) -> Result<Version, Unstored<K, V>> {
+    ) -> Result<Version, Box<Unstored<K, V>>> {
         let Loaded { value, source, ttl } = loaded;
         let claim = source.map_or(Claim::Unversioned, Claim::At);
         let mut value = Some(value);
@@ -318,7 +318,7 @@ impl<K: Eq + Clone, V: Clone> Core<K, V> {
             let terms = |lease: &Lease<K, V>, value: &V| self.terms(lease.hash(), lease.key(), value, how);
             self.store(&mut lease, &mut value, |lease, value| Special { leased: true, ..terms(lease, value) })
         };
-        stored.map_err(|why| self.unstored(lease, value.expect(HERE), why))
+        stored.map_err(|why| Box::new(self.unstored(lease, value.expect(HERE), why)))
     }
 
     /// Stores a plain value if there is nothing in the stripe to see to but the flight, and nobody waits for that, as is nearly always so.

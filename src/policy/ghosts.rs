@@ -42,13 +42,12 @@ impl Ghosts {
     /// Whether the key was remembered; it no longer is.
     pub(super) fn take(&mut self, hash: u32) -> bool {
         let Some(bucket) = self.bucket(hash) else { return false };
+        let sought = fingerprint(hash);
         // All ways at once: most keys are found in none.
-        let matches =
-            bucket.iter().enumerate().fold(0_u32, |matches, (at, &way)| matches | u32::from(way == fingerprint(hash)) << at);
-        if matches == 0 {
+        if !bucket.iter().fold(false, |found, &way| found | (way == sought)) {
             return false;
         }
-        let at = matches.trailing_zeros() as usize;
+        let Some(at) = bucket.iter().position(|&way| way == sought) else { return false };
         bucket.copy_within(at + 1.., at);
         bucket[WAYS - 1] = 0;
         true

@@ -47,14 +47,14 @@ impl Sketch {
     pub(super) fn add(&mut self, hash: u32, uses: u8) {
         let index = self.index(hash);
         let Some(block) = self.blocks.get_mut(index) else { return };
-        let mut changed = false;
+        let mut changed = 0;
         for (word, shift) in places(hash) {
             let room = MAX - (block[word] >> shift & MAX);
             let step = room.min(u64::from(uses));
             block[word] += step << shift;
-            changed |= step > 0;
+            changed |= step;
         }
-        if changed {
+        if changed > 0 {
             self.added += usize::from(uses);
             if self.added >= PERIOD * self.entries {
                 self.halve();
