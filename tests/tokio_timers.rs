@@ -1,4 +1,5 @@
-//! With the feature `tokio` the timers of waiting tasks are the runtime's: here its time is paused, and moves only when all tasks wait.
+//! With the feature `tokio` the timers of waiting tasks are the runtime's: here its time is paused, and moves only when all tasks wait. A runtime
+//! without timers is no reason to fail.
 
 #![cfg(feature = "tokio")]
 
@@ -55,5 +56,18 @@ fn a_call_for_many_keys_takes_over_too() {
                 |keys: Vec<u64>| async move { Ok::<_, ()>(keys.into_iter().map(|key| (key, key * 10)).collect::<Vec<_>>()) };
             assert_eq!(cache.try_get_many_with_async(&[1, 2], load).await, Ok(vec![Some(10), Some(20)]));
         });
+    });
+}
+
+#[test]
+fn in_a_runtime_without_time_a_task_takes_over_all_the_same() {
+    watched(|| {
+        // Nobody can pause a time that is not there: this one waits in earnest.
+        let timeout = Duration::from_millis(200);
+        let cache: Cache<u64, u64> = Cache::builder().max_capacity(10).load_timeout(timeout).build().expect("sound choices");
+        let Leased::Lease(hung) = cache.get_or_lease(&1, None) else { panic!("nobody else loads") };
+        let runtime = Builder::new_current_thread().build().expect("a runtime");
+        assert_eq!(runtime.block_on(cache.get_with_async(&1, async { 2 })), 2);
+        assert!(!hung.is_current());
     });
 }
