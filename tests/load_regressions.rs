@@ -239,8 +239,10 @@ fn what_a_read_ends_may_be_served_as_stale() {
     });
 }
 
-/// Ways to end what is stale.
-const KILLS: [(&str, fn(&Numbers)); 9] = [
+/// A way to end what is stale, and its name.
+type Kill = (&'static str, fn(&Numbers));
+
+const KILLS: [Kill; 9] = [
     ("remove", |cache| _ = cache.remove(&1)),
     ("remove_if", |cache| _ = cache.remove_if(&1, |_, _| true)),
     ("invalidate", |cache| _ = cache.invalidate(&1)),
