@@ -91,7 +91,8 @@ fn a_value_that_could_not_be_written_since_eq_panics_is_dropped_under_no_lock() 
 fn those_who_wait_are_freed_where_eq_panics_while_the_value_lands() {
     watched(|| {
         let cache: Cache<Key, u64, _> = Cache::builder().stripes(1).max_capacity(100).hasher(Flat).build().unwrap();
-        // A flight of the same hash, for the landing to compare with.
+        // An entry and a flight of the same hash, for the landing to compare with.
+        cache.insert(Key(3), 3);
         let Leased::Lease(_other) = cache.get_or_lease(&Key(2), None) else { panic!("nobody else loads") };
         let Leased::Lease(lease) = cache.get_or_lease(&Key(1), None) else { panic!("nobody else loads") };
         let one = Key(1);
@@ -128,7 +129,9 @@ fn a_takeover_in_the_moment_of_the_landing_leaves_nobody_waiting() {
             takes_over.borrow_mut().pends();
         });
         go.send(1);
-        assert_eq!((leader.ends(), cache.get(&key)), (1, Some(1)));
+        let brought = leader.ends();
+        assert!(ON_EQ.take().is_none(), "nothing was compared");
+        assert_eq!((brought, cache.get(&key)), (1, Some(1)));
         assert!(third.is_woken(), "the load has been stored, and who waits for it is not told");
         assert_eq!(third.ends(), 1);
     });

@@ -312,39 +312,47 @@ fn may_be_shared<T: Send + Sync + 'static>() {}
 
 #[test]
 fn a_call_moves_among_threads_where_its_loader_does() {
-    let cache: Cache<String, Vec<u8>> = Cache::new(10);
-    may_move(cache.get_with_async("k", async { vec![] }));
-    may_move(cache.try_get_with_async("k", async { Ok::<_, String>(vec![]) }));
-    may_move(cache.load_async("k", async { Ok::<_, String>(Loaded::new(vec![])) }));
-    may_move(cache.refresh_async("k", async { vec![] }));
-    may_move(cache.try_refresh_async("k", async { Ok::<_, String>(vec![]) }));
-    may_move(cache.reload_async("k", async { Ok::<_, String>(Loaded::new(vec![])) }));
-    may_move(cache.get_or_lease_async("k"));
-    let keys = [String::from("k")];
-    may_move(cache.try_get_many_with_async(&keys, |_| async { Ok::<_, String>([(String::from("k"), Loaded::new(vec![1]))]) }));
-    let handle = cache.clone();
-    may_be_spawned(async move { handle.get_with_async("k", async { vec![] }).await });
-    let handle = cache.clone();
-    let load = |_| async { Ok::<_, String>(Vec::<(String, Vec<u8>)>::new()) };
-    may_be_spawned(async move { handle.try_get_many_with_async(["k"], load).await });
-    // A loader that may not move is a loader all the same.
-    let local = Rc::new(1);
-    drop(cache.get_with_async("k", async { vec![*local] }));
+    watched(|| {
+        let cache: Cache<String, Vec<u8>> = Cache::new(10);
+        may_move(cache.get_with_async("k", async { vec![] }));
+        may_move(cache.try_get_with_async("k", async { Ok::<_, String>(vec![]) }));
+        may_move(cache.load_async("k", async { Ok::<_, String>(Loaded::new(vec![])) }));
+        may_move(cache.refresh_async("k", async { vec![] }));
+        may_move(cache.try_refresh_async("k", async { Ok::<_, String>(vec![]) }));
+        may_move(cache.reload_async("k", async { Ok::<_, String>(Loaded::new(vec![])) }));
+        may_move(cache.get_or_lease_async("k"));
+        let keys = [String::from("k")];
+        may_move(
+            cache.try_get_many_with_async(&keys, |_| async { Ok::<_, String>([(String::from("k"), Loaded::new(vec![1]))]) }),
+        );
+        let handle = cache.clone();
+        may_be_spawned(async move { handle.get_with_async("k", async { vec![] }).await });
+        let handle = cache.clone();
+        let load = |_| async { Ok::<_, String>(Vec::<(String, Vec<u8>)>::new()) };
+        may_be_spawned(async move { handle.try_get_many_with_async(["k"], load).await });
+        // A loader that may not move is a loader all the same.
+        let local = Rc::new(1);
+        drop(cache.get_with_async("k", async { vec![*local] }));
+    });
 }
 
 #[test]
 fn values_that_are_only_known_by_what_they_do_may_move_too() {
-    type Act = Arc<dyn Fn() -> u8 + Send + Sync>;
-    let cache: Cache<Arc<str>, Act> = Cache::new(10);
-    let key: Arc<str> = "k".into();
-    may_move(cache.get_with_async(&key, async { Arc::new(|| 1_u8) as Act }));
+    watched(|| {
+        type Act = Arc<dyn Fn() -> u8 + Send + Sync>;
+        let cache: Cache<Arc<str>, Act> = Cache::new(10);
+        let key: Arc<str> = "k".into();
+        may_move(cache.get_with_async(&key, async { Arc::new(|| 1_u8) as Act }));
+    });
 }
 
 #[test]
 fn leases_and_errors_may_be_shared_among_threads() {
-    may_be_shared::<Lease<String, Vec<u8>>>();
-    may_be_shared::<Leased<String, Vec<u8>>>();
-    may_be_shared::<Failure>();
-    may_be_shared::<LoadError<String>>();
-    may_be_shared::<Unfilled<Vec<u8>>>();
+    watched(|| {
+        may_be_shared::<Lease<String, Vec<u8>>>();
+        may_be_shared::<Leased<String, Vec<u8>>>();
+        may_be_shared::<Failure>();
+        may_be_shared::<LoadError<String>>();
+        may_be_shared::<Unfilled<Vec<u8>>>();
+    });
 }
