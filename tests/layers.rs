@@ -40,6 +40,7 @@ const UNSAFE: &[&str] = &[
     "table/locked.rs",
     "table/node.rs",
     "table/pin.rs",
+    "table/plain.rs",
     "table/put.rs",
     "table/reader.rs",
     "table/reclaim.rs",

@@ -13,7 +13,7 @@ use crate::sync::Ordering;
 use crate::table::Flight;
 
 use super::Core;
-use super::load::Unstored;
+use super::publish::Unstored;
 
 /// The right to fill one key, from [`get_or_lease`](crate::Cache::get_or_lease). Nobody else loads the key while it lives: they wait
 /// for it.

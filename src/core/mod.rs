@@ -10,6 +10,7 @@ mod lease;
 mod load;
 #[cfg(feature = "load-times")]
 mod load_times;
+mod publish;
 mod read;
 mod remove;
 mod room;

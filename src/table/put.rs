@@ -2,11 +2,8 @@
 
 use std::sync::Arc;
 
-use equivalent::Equivalent;
-
 use crate::event::Cause;
 use crate::event::Moment;
-use crate::event::Plain;
 use crate::event::Special;
 use crate::event::Terms;
 use crate::rule::tombstone::EqualSource;
@@ -19,7 +16,6 @@ use crate::time::deadline;
 
 use super::flights::Flight;
 use super::index::Index;
-use super::index::Spot;
 use super::index::ordinal;
 use super::locked::Locked;
 use super::locked::Resident;
@@ -55,24 +51,6 @@ pub(crate) struct Put<'a, K, V> {
     node: &'a Node<K, V>,
 }
 
-/// Where a plain write goes: the plain entry that is there, or a new place.
-pub(crate) struct Look<'a, K, V> {
-    old: Option<(Spot, &'a Node<K, V>)>,
-}
-
-impl<K, V> Look<'_, K, V> {
-    pub(crate) fn is_absent(&self) -> bool {
-        self.old.is_none()
-    }
-}
-
-/// What a plain write did.
-pub(crate) struct Written {
-    pub(crate) version: Version,
-    /// As in [`Put`].
-    pub(crate) fresh: bool,
-}
-
 /// Leave to write, for as long as the lock is held: what is there now, and what the new node will have of it.
 pub(crate) struct Permit<'a, K, V> {
     current: Option<Resident<'a, K, V>>,
@@ -85,10 +63,10 @@ pub(crate) struct Permit<'a, K, V> {
 }
 
 /// A filled node that nobody sees yet.
-struct Fresh<'a, K, V> {
-    slot: u32,
-    node: &'a Node<K, V>,
-    version: Version,
+pub(super) struct Fresh<'a, K, V> {
+    pub(super) slot: u32,
+    pub(super) node: &'a Node<K, V>,
+    pub(super) version: Version,
 }
 
 impl<K, V> Locked<'_, K, V> {
@@ -114,44 +92,6 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
         let quiet = self.state.quiet || self.state.flights.is_empty() || terms.is_leased();
         let flight = if quiet { None } else { self.take_flight(terms.hash(), key) };
         Ok(Permit { flight, ..permit })
-    }
-
-    /// Looks where a plain write of `key` would go. `None` if the stripe is not quiet, or if what is there is not plain.
-    #[inline(always)]
-    pub(crate) fn look_fast<Q>(&self, hash: u64, key: &Q, capacity: u64) -> Option<Look<'a, K, V>>
-    where
-        Q: Equivalent<K> + ?Sized,
-    {
-        if !self.state.quiet || capacity == 0 {
-            return None;
-        }
-        // SAFETY: linked nodes are occupied, and the lock keeps them so.
-        let found = self.index().find(hash, |slot| key.equivalent(unsafe { &self.node(slot).pair().0 }));
-        let old = found.map(|spot| (spot, self.node(spot.slot)));
-        old.is_none_or(|(_, node)| node.is_plain()).then_some(Look { old })
-    }
-
-    /// A plain write in a quiet stripe, where the same lock's holder looked.
-    #[inline(always)]
-    pub(crate) fn write_fast(&mut self, look: Look<'a, K, V>, hash: u64, pair: (K, V)) -> Written {
-        let slot = self.take_slot();
-        let node = self.node(slot);
-        self.state.revision += 1;
-        self.state.counts.inserts += 1;
-        let version = Version::new(0, self.state.revision);
-        let hash = look.old.map_or(hash & HASH_MASK, |(_, node)| node.hash());
-        // SAFETY: just taken from the slab, and the lock is held; nobody else has the slot until it is linked.
-        unsafe { node.fill(hash, version.revision(), 0, pair) };
-        match look.old {
-            Some((spot, old)) => {
-                node.set_uses(old.uses());
-                self.index().swap(spot, slot);
-                self.state.policy.replace(spot.slot, slot, 1, 1);
-                self.retire(spot.slot, old, Cause::Replaced);
-            }
-            None => self.link(Fresh { slot, node, version }, &Plain { hash, leased: false }),
-        }
-        Written { version, fresh: look.old.is_none() }
     }
 
     /// Writes, and frees those who wait for the key. Cannot fail any more, nor panic.
@@ -303,7 +243,7 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
     }
 
     #[inline(always)]
-    fn take_slot(&mut self) -> u32 {
+    pub(super) fn take_slot(&mut self) -> u32 {
         let (slot, outgrown) = self.stripe.slab.take(&mut self.state.slots);
         if let Some(directory) = outgrown {
             self.state.grew = true;
@@ -313,7 +253,7 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
     }
 
     /// The key was absent: the node becomes its entry.
-    fn link(&mut self, fresh: Fresh<'a, K, V>, terms: &impl Terms) {
+    pub(super) fn link(&mut self, fresh: Fresh<'a, K, V>, terms: &impl Terms) {
         let Fresh { slot, node, .. } = fresh;
         self.make_room_in_index();
         self.index().link(terms.hash(), slot);

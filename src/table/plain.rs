@@ -1,0 +1,72 @@
+//! The plain write in a quiet stripe, which nearly every write is: straight code. It does what `put` does where nothing can refuse the
+//! write, nobody is told of it and nothing is kept beside the entry.
+
+use equivalent::Equivalent;
+
+use crate::event::Cause;
+use crate::event::Plain;
+use crate::rule::version::Version;
+
+use super::index::Spot;
+use super::locked::Locked;
+use super::node::HASH_MASK;
+use super::node::Node;
+use super::put::Fresh;
+
+/// Where a plain write goes: the plain entry that is there, or a new place.
+pub(crate) struct Look<'a, K, V> {
+    old: Option<(Spot, &'a Node<K, V>)>,
+}
+
+impl<K, V> Look<'_, K, V> {
+    pub(crate) fn is_absent(&self) -> bool {
+        self.old.is_none()
+    }
+}
+
+/// What a plain write did.
+pub(crate) struct Written {
+    pub(crate) version: Version,
+    /// As in [`Put`].
+    pub(crate) fresh: bool,
+}
+
+impl<'a, K: Eq, V> Locked<'a, K, V> {
+    /// Looks where a plain write of `key` would go. `None` if the stripe is not quiet, or if what is there is not plain.
+    #[inline(always)]
+    pub(crate) fn look_fast<Q>(&self, hash: u64, key: &Q, capacity: u64) -> Option<Look<'a, K, V>>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        if !self.state.quiet || capacity == 0 {
+            return None;
+        }
+        // SAFETY: linked nodes are occupied, and the lock keeps them so.
+        let found = self.index().find(hash, |slot| key.equivalent(unsafe { &self.node(slot).pair().0 }));
+        let old = found.map(|spot| (spot, self.node(spot.slot)));
+        old.is_none_or(|(_, node)| node.is_plain()).then_some(Look { old })
+    }
+
+    /// A plain write in a quiet stripe, where the same lock's holder looked.
+    #[inline(always)]
+    pub(crate) fn write_fast(&mut self, look: Look<'a, K, V>, hash: u64, pair: (K, V)) -> Written {
+        let slot = self.take_slot();
+        let node = self.node(slot);
+        self.state.revision += 1;
+        self.state.counts.inserts += 1;
+        let version = Version::new(0, self.state.revision);
+        let hash = look.old.map_or(hash & HASH_MASK, |(_, node)| node.hash());
+        // SAFETY: just taken from the slab, and the lock is held; nobody else has the slot until it is linked.
+        unsafe { node.fill(hash, version.revision(), 0, pair) };
+        match look.old {
+            Some((spot, old)) => {
+                node.set_uses(old.uses());
+                self.index().swap(spot, slot);
+                self.state.policy.replace(spot.slot, slot, 1, 1);
+                self.retire(spot.slot, old, Cause::Replaced);
+            }
+            None => self.link(Fresh { slot, node, version }, &Plain { hash, leased: false }),
+        }
+        Written { version, fresh: look.old.is_none() }
+    }
+}
