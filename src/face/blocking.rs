@@ -106,6 +106,16 @@ where
         if let Some(value) = self.hit(key) {
             return value;
         }
+        self.miss_with(key, load)
+    }
+
+    /// The rest of `get_with`, out of line, so that a hit stays small.
+    #[cold]
+    #[inline(never)]
+    fn miss_with<Q>(&self, key: &Q, load: impl FnOnce() -> V) -> V
+    where
+        Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
+    {
         infallible(run(&self.call(key, INFALLIBLE), &Sharing::typed(), || Ok(Loaded::new(load()))))
     }
 
