@@ -80,7 +80,8 @@ impl<K: Eq + Clone, V: Clone> Core<K, V> {
         }
         let closed = locked.close(hash, flight)?;
         let Some(look) = locked.look_fast(hash, &flight.subject, self.capacity()) else {
-            locked.reopen(hash, closed);
+            // Not so: back to where it was, under the same lock, for the long way.
+            locked.open(hash, closed);
             return None;
         };
         drop(closed);

@@ -160,11 +160,6 @@ impl<K, V> Locked<'_, K, V> {
         closed
     }
 
-    /// The flight was closed a moment ago, under this lock, and is not over.
-    pub(crate) fn reopen(&mut self, hash: u64, flight: Arc<Flight<K, V>>) {
-        self.open(hash, flight);
-    }
-
     /// The flight has failed, and stays as an answer until `due`.
     pub(crate) fn keep_failed(&mut self, hash: u64, flight: &Flight<K, V>, due: u64) {
         if self.state.flights.failed.len() >= MOST_FAILED {
