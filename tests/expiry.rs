@@ -600,3 +600,17 @@ fn against_the_model(seed: u64, steps: u64) {
 fn the_cache_and_a_model_agree() {
     watched(|| (1..=60).for_each(|seed| against_the_model(seed, 1_000)));
 }
+
+#[test]
+fn a_value_with_a_time_in_a_cache_without_is_dropped_by_plain_writes() {
+    watched(|| {
+        let (clock, time) = Clock::mock();
+        let cache = Cache::builder().max_capacity(100).stripes(1).clock(clock).build().unwrap();
+        // A plain write first: the stripe has nothing to see to until the timed value comes.
+        cache.insert(0, 0);
+        cache.insert_with_ttl(1, 1, Duration::from_secs(1));
+        time.advance(Duration::from_secs(1));
+        cache.insert(2, 2);
+        assert_eq!((cache.stats().expired, cache.len()), (1, 2), "nobody asked for it, and it is gone");
+    });
+}
