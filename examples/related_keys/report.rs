@@ -72,7 +72,8 @@ pub(crate) fn explanation(outcomes: &[Outcome], args: &Args, interrupted: bool) 
          read that returned a line, page or total from before a commit whose total had been seen, by any reader, before the read \
          began (in a snapshot: or is seen beside it); the longest stay is how long after that first sight. With single \
          operations others look in between; with moka, a load that was under way also puts back what has been invalidated. A \
-         transaction promises that there is no mix. Latency is that of all values of an order, loads included.",
+         transaction promises that there is no mix. The hit ratio is \
+         the share of reads that needed no load of their own, and latency is that of all values of an order, loads included.",
     );
     text += "\n";
     let commits = outcomes.iter().map(|outcome| outcome.commits).sum();
