@@ -108,9 +108,19 @@ fn every_schedule(
     true
 }
 
+/// Caches that commit in either way: the short one, and the one where there is more to see to than the values.
+fn caches() -> Vec<(String, Numbers)> {
+    let of = |stripes: usize, told: bool| {
+        let builder = Cache::builder().max_capacity(1_000).stripes(stripes);
+        let builder = if told { builder.removal_listener(|_| {}) } else { builder };
+        (format!("{stripes} stripes, a listener: {told}"), builder.build().expect("it can be built"))
+    };
+    vec![of(1, false), of(1, true), of(16, false), of(16, true)]
+}
+
 /// Runs every schedule of so many reads; how many those were, and whether one was mixed, which ends it.
-fn run(stripes: usize, reads: usize, change: fn(&Numbers, u64)) -> (usize, bool) {
-    let cache = Rc::new(Cache::builder().max_capacity(1_000).stripes(stripes).build().expect("it can be built"));
+fn run(cache: Numbers, reads: usize, change: fn(&Numbers, u64)) -> (usize, bool) {
+    let cache = Rc::new(cache);
     let mut generation = 1;
     change(&cache, generation);
     generation += 1;
@@ -127,21 +137,19 @@ fn run(stripes: usize, reads: usize, change: fn(&Numbers, u64)) -> (usize, bool)
 
 #[test]
 fn no_schedule_of_a_transaction_shows_a_mix() {
-    let schedules: usize = [1, 2, 4, 16]
-        .map(|stripes| {
-            let (schedules, mixed) = run(stripes, 4, in_one_transaction);
-            assert!(!mixed, "with {stripes} stripes, after {schedules} schedules");
-            schedules
-        })
-        .into_iter()
-        .sum();
+    let all = caches().into_iter().map(|(name, cache)| {
+        let (schedules, mixed) = run(cache, 4, in_one_transaction);
+        assert!(!mixed, "{name}, after {schedules} schedules");
+        schedules
+    });
+    let schedules: usize = all.sum();
     assert!(schedules >= 1_000_000, "{schedules} schedules");
 }
 
 #[test]
 fn single_operations_show_a_mix_soon() {
-    for stripes in [1, 16] {
-        let (schedules, mixed) = run(stripes, 2, one_by_one);
-        assert!(mixed, "with {stripes} stripes, {schedules} schedules");
+    for (name, cache) in caches() {
+        let (schedules, mixed) = run(cache, 2, one_by_one);
+        assert!(mixed, "{name}, {schedules} schedules");
     }
 }
