@@ -211,8 +211,8 @@ impl<K: Eq, V> Writing<K, V> {
         let tried = core.transition(hash, |locked, now| {
             let (key, _) = pair.as_ref().expect(HERE);
             if !locked.is_writing(hash, flight) || !flight.is_led_by(*token, lease_now) {
-                // Others may have written the source meanwhile, and who was last nobody knows.
-                locked.make_absent(hash, key, None, now);
+                // Others may have written the source meanwhile.
+                locked.make_absent(hash, key, source, now);
                 return Try::Absent;
             }
             if flight.is_fenced() || locked.ended_since(&terms.groups, flight.mark()).is_some() {
