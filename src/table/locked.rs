@@ -36,7 +36,7 @@ const SCANNED: u64 = 16;
 pub(crate) struct Locked<'a, K, V> {
     pub(super) stripe: &'a Stripe<K, V>,
     pub(super) state: MutexGuard<'a, State<K, V>>,
-    /// The stripe's weight when the lock was taken.
+    /// The stripe's weight when the lock was taken, or when it was last entered in the cache's.
     before: u64,
 }
 
@@ -110,6 +110,11 @@ impl<'a, K, V> Locked<'a, K, V> {
     #[inline(always)]
     pub(crate) fn weight_before(&self) -> u64 {
         self.before
+    }
+
+    /// The change of the weight so far is entered in the cache's: from here on another is counted.
+    pub(crate) fn start_anew(&mut self) {
+        self.before = self.stripe.weight();
     }
 
     /// The stripe's weight now.
