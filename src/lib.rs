@@ -58,6 +58,8 @@
 #![deny(missing_docs)]
 #![deny(unsafe_op_in_unsafe_fn)]
 
+#[cfg(feature = "write-behind")]
+mod behind;
 mod builder;
 mod cache;
 mod config;
@@ -80,6 +82,22 @@ mod table;
 mod time;
 mod unwind;
 
+#[cfg(feature = "write-behind")]
+pub use crate::behind::AsyncSink;
+#[cfg(feature = "write-behind")]
+pub use crate::behind::Pending;
+#[cfg(feature = "write-behind")]
+pub use crate::behind::Sink;
+#[cfg(feature = "write-behind")]
+pub use crate::behind::SinkError;
+#[cfg(feature = "write-behind")]
+pub use crate::behind::Unwritten;
+#[cfg(feature = "write-behind")]
+pub use crate::behind::WhyUnwritten;
+#[cfg(feature = "write-behind")]
+pub use crate::behind::WriteBehind;
+#[cfg(feature = "write-behind")]
+pub use crate::behind::WriteBehindBuilder;
 pub use crate::builder::Builder;
 pub use crate::cache::Cache;
 pub use crate::cache::EntryOf;

@@ -5,6 +5,8 @@
 mod compute;
 mod effects;
 mod fresh;
+#[cfg(feature = "write-behind")]
+mod hold;
 mod iter;
 mod lease;
 mod load;
@@ -42,6 +44,8 @@ use crate::time::Clock;
 pub use self::compute::Computed;
 pub use self::compute::Op;
 pub(crate) use self::fresh::Hit;
+#[cfg(feature = "write-behind")]
+pub(crate) use self::hold::Unheld;
 pub use self::iter::Iter;
 pub use self::lease::Lease;
 pub(crate) use self::load::Step;

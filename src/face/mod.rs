@@ -10,3 +10,5 @@ mod timer;
 
 pub use self::background::BackgroundLoad;
 pub use self::call::Leased;
+#[cfg(feature = "write-behind")]
+pub(crate) use self::timer::Timer;

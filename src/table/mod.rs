@@ -8,6 +8,8 @@ mod expire;
 mod flights;
 mod graves;
 mod growth;
+#[cfg(feature = "write-behind")]
+mod hold;
 mod index;
 mod locked;
 mod node;
@@ -27,6 +29,7 @@ pub(crate) use self::flights::Flight;
 pub(crate) use self::flights::Landing;
 pub(crate) use self::index::ordinal;
 pub(crate) use self::locked::Locked;
+pub(crate) use self::node::HELD;
 pub(crate) use self::node::TIMED;
 pub(crate) use self::pin::Pinned;
 pub(crate) use self::plain::Written;
