@@ -69,8 +69,8 @@ pub use self::sink::Sink;
 /// use std::sync::Mutex;
 ///
 /// let rows = Mutex::new(Vec::new());
-/// let cache: Cache<u64, &str> = Cache::new(100);
-/// let behind = WriteBehind::builder(cache.clone(), |batch: &[Pending<u64, &str>]| {
+/// let cache: Cache<u64, &'static str> = Cache::new(100);
+/// let behind = WriteBehind::builder(cache.clone(), |batch: &[Pending<u64, &'static str>]| {
 ///     rows.lock().unwrap().extend(batch.iter().map(|item| (*item.key(), *item.value())));
 ///     Ok::<_, std::convert::Infallible>(())
 /// })
