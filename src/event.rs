@@ -53,6 +53,12 @@ pub(crate) trait Terms {
     fn is_evictable(&self) -> bool {
         self.special().is_none_or(|special| special.weight > 0 && !special.held)
     }
+
+    /// The groups that the entry will be in.
+    #[inline(always)]
+    fn groups(&self) -> &[u64] {
+        self.special().map_or(&[], |special| &special.groups)
+    }
 }
 
 /// The terms of a write that asks for nothing.
@@ -80,7 +86,7 @@ impl Terms for Plain {
 }
 
 /// The terms of a write that may ask for anything.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Special {
     pub(crate) hash: u64,
     pub(crate) weight: u64,
@@ -101,6 +107,8 @@ pub(crate) struct Special {
     pub(crate) refuse_heavy: bool,
     /// Keep the entry, whatever its deadlines and whoever needs room, until it is released.
     pub(crate) held: bool,
+    /// The groups that the entry will be in, each once.
+    pub(crate) groups: Box<[u64]>,
 }
 
 impl Terms for Special {
@@ -125,7 +133,8 @@ pub(crate) struct Wanted {
     pub(crate) hash: u64,
     /// The states in which it wants to find the key: all must hold.
     pub(crate) expected: Vec<Expected>,
-    /// The newest source that it says a state of the key has. That must be news.
+    /// The first source that it says a state of the key has, which must be news, and the last one, which is not older.
+    pub(crate) first_said: Option<u64>,
     pub(crate) said: Option<u64>,
     /// Every state of the key below this source is dead.
     pub(crate) below: Option<u64>,
@@ -141,20 +150,16 @@ pub(crate) enum End {
 }
 
 impl Wanted {
-    pub(crate) fn new(hash: u64) -> Self {
-        Wanted { hash, expected: Vec::new(), said: None, below: None, end: End::Stays }
-    }
-
     /// Does it change the key, or end what may be there?
     pub(crate) fn touches(&self) -> bool {
         self.below.is_some() || !matches!(self.end, End::Stays)
     }
 
-    /// The source that an earlier state of the same transaction was said to have.
+    /// The source that must be news, unless that is asked of what is written.
     pub(crate) fn said_before(&self) -> Option<u64> {
         match &self.end {
-            End::Written(terms) if matches!(terms.claim, Claim::At(_)) => None,
-            _ => self.said,
+            End::Written(Special { claim: Claim::At(source), .. }) if self.first_said == Some(*source) => None,
+            _ => self.first_said,
         }
     }
 

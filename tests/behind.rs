@@ -169,9 +169,12 @@ fn retries_are_counted_and_then_the_error_comes() {
     }
 }
 
+/// How a sink panics, and what the error says of it.
+type Message = (fn(), Option<&'static str>);
+
 #[test]
 fn a_panic_of_the_sink_is_an_error_with_its_message() {
-    let messages: [(fn(), Option<&str>); 3] =
+    let messages: [Message; 3] =
         [(|| panic!("a literal"), Some("a literal")), (|| panic!("{}", "a string"), Some("a string")), (|| panic_any(7), None)];
     for (fails, expected) in messages {
         let sink = move |_: &[Pending<u64, u64>]| {
@@ -273,11 +276,9 @@ fn what_is_closed_takes_nothing_and_is_drained() {
     behind.insert(1, 1).unwrap();
     behind.close().unwrap_err();
     assert!(behind.is_closed() && behind.len() == 1);
-    for refused in [behind.insert(1, 2).map_err(|refused| (refused.value, refused.why.to_string()))] {
-        let (value, why) = refused.unwrap_err();
-        assert_eq!(value, 2);
-        assert!(why.starts_with("closed"));
-    }
+    let refused = behind.insert(1, 2).unwrap_err();
+    assert_eq!(refused.value, 2);
+    assert!(refused.to_string().starts_with("closed"));
     assert!(matches!(behind.try_insert(1, 2).unwrap_err().why, WhyUnwritten::Closed));
     assert_eq!(behind.cache().get(&1), Some(1));
     behind.close().unwrap();
@@ -416,9 +417,7 @@ fn what_is_refused_is_given_back_and_said() {
     behind.insert(1, "no".into()).unwrap();
     behind.insert(3, "x".into()).unwrap();
     assert_eq!((cache.weight(), behind.len()), (8, 3));
-    for error in [&refused as &dyn std::error::Error] {
-        assert!(error.source().is_none());
-    }
+    assert!(std::error::Error::source(&refused).is_none());
 }
 
 #[test]

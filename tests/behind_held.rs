@@ -64,9 +64,13 @@ fn the_cache_is_never_over_its_capacity_for_what_is_pending() {
         for _ in 0..5_000 {
             let (key, value) = (rng.below(40), rng.next());
             match rng.below(4) {
-                0 => drop(cache.insert(100 + key, value)),
+                0 => {
+                    cache.insert(100 + key, value);
+                }
                 1 => drop(behind.flush()),
-                _ if behind.insert(key, value).is_ok() => drop(acknowledged.insert(key, value)),
+                _ if behind.insert(key, value).is_ok() => {
+                    acknowledged.insert(key, value);
+                }
                 _ => {}
             }
             assert!(cache.weight() <= 40, "{}", cache.weight());
@@ -98,9 +102,16 @@ fn a_smaller_cache_keeps_what_is_pending_until_it_is_written() {
     let cache: Cache<u64, u64> = Cache::new(100);
     let behind = builder(&cache, Model::default()).build();
     (0..50).for_each(|key| drop(behind.insert(key, key)));
-    (50..100).for_each(|key| drop(cache.insert(key, key)));
+    (50..100).for_each(|key| {
+        cache.insert(key, key);
+    });
     cache.set_capacity(10);
     assert_eq!(cache.len(), 50);
+    behind.flush().unwrap();
+    assert_eq!(cache.weight(), 10, "what could not go has gone");
+    cache.set_capacity(100);
+    (0..50).for_each(|key| drop(behind.insert(key, key)));
+    cache.set_capacity(10);
     behind.insert(200, 200).unwrap();
     assert!(behind.len() <= 10 && cache.weight() <= 10, "{} pending, weight {}", behind.len(), cache.weight());
     behind.flush().unwrap();
@@ -155,6 +166,34 @@ fn what_is_pending_does_not_expire_and_its_time_runs_from_the_write() {
 }
 
 #[test]
+fn a_value_that_may_not_live_at_all_lives_until_it_is_written() {
+    let (clock, time) = Clock::mock();
+    let cache: Cache<u64, u64> = Cache::builder().max_capacity(100).time_to_live(Duration::ZERO).clock(clock).build().unwrap();
+    let behind = builder(&cache, Model::default()).build();
+    for value in 0..3 {
+        behind.insert(1, value).unwrap();
+        time.advance(SECOND);
+        assert_eq!(cache.get(&1), Some(value));
+    }
+    behind.flush().unwrap();
+    assert_eq!(cache.get(&1), None);
+}
+
+#[test]
+fn what_was_written_and_expires_is_dropped_by_ordinary_traffic() {
+    let (clock, time) = Clock::mock();
+    let cache: Cache<u64, u64> = Cache::builder().max_capacity(100).stripes(1).time_to_live(SECOND).clock(clock).build().unwrap();
+    let behind = builder(&cache, Model::default()).build();
+    (0..50).for_each(|key| drop(behind.insert(key, key)));
+    behind.flush().unwrap();
+    time.advance(2 * SECOND);
+    (100..120).for_each(|key| {
+        cache.insert(key, key);
+    });
+    assert_eq!(cache.len(), 20);
+}
+
+#[test]
 fn time_to_idle_runs_from_the_release() {
     let (clock, time) = Clock::mock();
     let cache: Cache<u64, u64> = Cache::builder().max_capacity(100).time_to_idle(10 * SECOND).clock(clock).build().unwrap();
@@ -171,16 +210,18 @@ fn time_to_idle_runs_from_the_release() {
 }
 
 #[test]
-fn a_load_never_replaces_what_is_pending() {
+fn no_load_begins_while_a_value_is_pending() {
     let (clock, time) = Clock::mock();
     let cache = Cache::builder().max_capacity(100).refresh_after(10 * SECOND).clock(clock).build().unwrap();
     let behind = builder(&cache, Model::default()).build();
     behind.insert(1, 7).unwrap();
-    assert_eq!(cache.refresh(&1, || 6), 7);
-    assert_eq!(cache.get_with(&1, || 5), 7);
+    let older = || unreachable!("it would be older");
+    assert_eq!(cache.refresh(&1, older), 7);
+    assert_eq!(cache.get_with(&1, older), 7);
     time.advance(60 * SECOND);
-    assert_eq!(cache.get_with(&1, || unreachable!("it would be older")), 7);
-    assert_eq!(cache.reload(&1, || Ok::<_, ()>(Loaded::new(4).at(9))).unwrap(), 7);
+    assert_eq!(cache.get_with(&1, older), 7);
+    assert_eq!(cache.reload(&1, || Err::<Loaded<u64>, ()>(())).unwrap(), 7);
+    assert!(matches!(cache.get_or_lease(&1, None), Leased::Value(7)));
     assert_eq!(cache.get(&1), Some(7));
     behind.flush().unwrap();
     // From here on the source has it.
@@ -210,13 +251,19 @@ fn a_load_that_read_the_source_before_is_not_stored_after() {
 #[test]
 fn what_others_do_to_a_pending_key_does_not_keep_its_value_from_the_sink() {
     let others: [(&str, fn(&Cache<u64, u64>)); 7] = [
-        ("insert", |cache| drop(cache.insert(1, 0))),
+        ("insert", |cache| {
+            cache.insert(1, 0);
+        }),
         ("remove", |cache| drop(cache.remove(&1))),
-        ("invalidate", |cache| drop(cache.invalidate(&1))),
+        ("invalidate", |cache| {
+            cache.invalidate(&1);
+        }),
         ("clear", |cache| cache.clear()),
         ("retain", |cache| cache.retain(|_, _| false)),
         ("transaction", |cache| drop(cache.transaction(|t| t.insert(1, 0)))),
-        ("invalidate_at", |cache| drop(cache.invalidate_at(&1, 9))),
+        ("invalidate_at", |cache| {
+            cache.invalidate_at(&1, 9);
+        }),
     ];
     for (name, other) in others {
         for stripes in [1, 4] {
@@ -225,12 +272,16 @@ fn what_others_do_to_a_pending_key_does_not_keep_its_value_from_the_sink() {
             (0..10).for_each(|key| drop(behind.insert(key, 10 + key)));
             other(&cache);
             assert_eq!(listed(&behind).len(), 10, "{name}");
-            (100..1_000).for_each(|key| drop(cache.insert(key, key)));
+            (100..1_000).for_each(|key| {
+                cache.insert(key, key);
+            });
             assert!(cache.weight() <= 20);
             behind.flush().unwrap();
             assert_eq!(behind.sink().stored(), (0..10).map(|key| (key, 10 + key)).collect(), "{name}");
             assert_eq!(cache.get(&1), None, "{name}: what is there instead is not what the source has");
-            (100..1_000).for_each(|key| drop(cache.insert(key, key)));
+            (100..1_000).for_each(|key| {
+                cache.insert(key, key);
+            });
             assert_eq!(cache.weight(), 20, "{name}");
         }
     }
@@ -293,7 +344,9 @@ fn a_listener_that_flushes_is_no_hang() {
         cache.insert(1, 0);
         assert!(cell.set(behind.clone()).is_ok());
         (0..20).for_each(|key| drop(behind.insert(key, key)));
-        (0..20).for_each(|key| drop(cache.insert(key, key)));
+        (0..20).for_each(|key| {
+            cache.insert(key, key);
+        });
         behind.close().unwrap();
     });
 }
@@ -306,7 +359,9 @@ fn what_nobody_can_write_any_more_is_an_entry_as_any_other() {
     (0..10).for_each(|key| drop(behind.insert(key, key)));
     drop(behind);
     assert_eq!(cache.get(&3), Some(3));
-    (100..200).for_each(|key| drop(cache.insert(key, key)));
+    (100..200).for_each(|key| {
+        cache.insert(key, key);
+    });
     assert!((0..10).filter(|key| cache.contains_key(key)).count() < 10);
     time.advance(10 * SECOND);
     assert!((0..10).all(|key| !cache.contains_key(&key)));

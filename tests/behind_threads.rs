@@ -201,9 +201,13 @@ fn no_value_outlives_its_use() {
                 for turn in 0..500 {
                     let value = census.value(number as u64 * 1_000 + turn);
                     match rng.below(5) {
-                        0 => drop(cache.insert(rng.below(20), value)),
+                        0 => {
+                            cache.insert(rng.below(20), value);
+                        }
                         1 => drop(behind.pending()),
-                        2 => drop(cache.invalidate(&rng.below(20))),
+                        2 => {
+                            cache.invalidate(&rng.below(20));
+                        }
                         3 => {
                             let mut insert = Task::new(behind.insert_async(rng.below(20), value));
                             let _ = (0..rng.below(4)).any(|_| insert.poll().is_ready());

@@ -8,7 +8,6 @@ use equivalent::Equivalent;
 use crate::event::Refresh;
 use crate::sync::Ordering;
 use crate::table::Found;
-use crate::table::HELD;
 use crate::time::deadline;
 
 use super::Core;
@@ -63,10 +62,6 @@ impl<K, V> Core<K, V> {
     }
 
     fn is_due(&self, hash: u64, found: &Found<'_, K, V>) -> bool {
-        if found.node().has(HELD) {
-            // Newer than what a load would bring.
-            return false;
-        }
         let now = self.settings.clock.now();
         let Refresh { at, took } = found.refresh();
         let end = at.min(found.deadline());

@@ -32,7 +32,7 @@ type NotPut<K, V, R> = (Unheld<K, V, R>, (K, V));
 impl<K: Eq, V> Core<K, V> {
     /// The terms of a write that is held. User code is asked of the pair here, under no lock.
     pub(crate) fn terms_held(&self, hash: u64, key: &K, value: &V) -> Special {
-        let terms = self.terms(hash, key, value, How { refuse_heavy: true, ..How::PLAIN });
+        let terms = self.terms(hash, key, value, How { refuse_heavy: true, ..How::PLAIN }, &[]);
         // Nobody's reads move its deadline while it is held: time to idle begins with the release.
         Special { held: true, timed: self.has_times(), idle: deadline::NEVER, ..terms }
     }

@@ -5,6 +5,7 @@
 mod compute;
 mod effects;
 mod fresh;
+mod group;
 #[cfg(feature = "write-behind")]
 mod hold;
 mod iter;
@@ -23,12 +24,14 @@ mod step;
 mod tally;
 mod transaction;
 mod write;
+mod writing;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::MOST_WEIGHT;
 use crate::config::StripeConfig;
+use crate::config::WhileWriting;
 use crate::entry::Removed;
 use crate::expiry::Expiry;
 use crate::policy::Arm;
@@ -44,6 +47,7 @@ use crate::time::Clock;
 pub use self::compute::Computed;
 pub use self::compute::Op;
 pub(crate) use self::fresh::Hit;
+pub(crate) use self::group::Grouping;
 #[cfg(feature = "write-behind")]
 pub(crate) use self::hold::Unheld;
 pub use self::iter::Iter;
@@ -60,6 +64,9 @@ pub(crate) use self::transaction::Change;
 pub(crate) use self::write::Failure;
 pub(crate) use self::write::How;
 pub(crate) use self::write::Why;
+pub(crate) use self::writing::Place;
+pub(crate) use self::writing::Turn;
+pub(crate) use self::writing::Writing;
 
 /// What of a pair decides its weight or its source version.
 pub(crate) type Measure<K, V> = Box<dyn Fn(&K, &V) -> u64 + Send + Sync>;
@@ -77,6 +84,8 @@ pub(crate) struct Settings<K, V> {
     pub(crate) expiry: Option<Box<dyn Expiry<K, V>>>,
     pub(crate) listener: Option<Listener<K, V>>,
     pub(crate) clock: Clock,
+    pub(crate) grouping: Grouping<K, V>,
+    pub(crate) while_writing: WhileWriting,
     pub(crate) load_timeout: Option<Duration>,
     pub(crate) negative_ttl: Option<Duration>,
     /// For how long loads may serve what has expired.
@@ -95,7 +104,7 @@ pub(crate) struct Core<K, V> {
     pub(crate) settings: Settings<K, V>,
     /// Which hits are sampled for the steering.
     sampler: AtomicU32,
-    /// Whether a write that asks for nothing gets nothing: neither weight, nor time, nor source.
+    /// Whether a write that asks for nothing gets nothing: neither weight, nor time, nor source, nor group.
     plain: bool,
     /// Whether entries want to be loaded again before they end.
     refreshing: bool,
@@ -128,7 +137,7 @@ impl<K, V> Core<K, V> {
         Core {
             table: Arc::new(Table::new(stripes, config, seed)),
             sampler: AtomicU32::new(steering.sampler().pack()),
-            plain: !timed && settings.weigher.is_none() && settings.versioned_by.is_none(),
+            plain: !timed && settings.weigher.is_none() && settings.versioned_by.is_none() && settings.grouping.is_explicit(),
             refreshing: config.refreshing,
             timed: AtomicBool::new(timed || settings.versioned_by.is_some()),
             line: Contended {

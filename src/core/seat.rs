@@ -65,6 +65,8 @@ impl<K, V: Clone> Seat<K, V> {
             }
             Look::Landed(landing) => Ok(match landing {
                 Some(Landing::Stored(pinned)) => Came::Value(pinned.pair().1.clone()),
+                // It came after what is brought here was declared dead.
+                Some(Landing::Unstored(_)) if self.flight.is_late(self.number) => Came::Nothing,
                 Some(Landing::Unstored(value)) => Came::Value(value.clone()),
                 Some(Landing::Failed { failure, .. }) => Came::Failed(failure.clone()),
                 None => Came::Nothing,
@@ -87,7 +89,13 @@ impl<K, V> Seat<K, V> {
 
     /// The lease is the waiter's. If a fence came before he did, it is good for nothing, and he starts anew like everybody else.
     fn lead(&self, token: Token) -> Came<K, V> {
-        if self.flight.is_fenced() {
+        let locked = self.core.table.stripe_number(self.core.table.stripe_of(self.hash)).lock();
+        let fenced = self.flight.is_fenced();
+        if !fenced {
+            locked.renew(&self.flight);
+        }
+        drop(locked);
+        if fenced {
             self.core.hand_over(self.hash, Arc::clone(&self.flight), token);
             return Came::Nothing;
         }

@@ -19,6 +19,7 @@ use crate::time::deadline::is_due;
 
 use super::index::spread;
 use super::locked::Locked;
+use super::node::HASH_MASK;
 use super::pin::Pin;
 use super::pin::Pinned;
 use super::put::Put;
@@ -43,11 +44,16 @@ const SWEPT: usize = 8;
 /// Failed flights that a stripe keeps.
 const MOST_FAILED: usize = 1024;
 
-struct Open<K, V> {
-    hash: u64,
-    flight: Arc<Flight<K, V>>,
+/// Where a flight is found: by what a node keeps of a hash, so that the flight of an entry's key can be found from the entry.
+pub(super) fn place(hash: u64) -> u64 {
+    spread(hash & HASH_MASK)
+}
+
+pub(super) struct Open<K, V> {
+    pub(super) hash: u64,
+    pub(super) flight: Arc<Flight<K, V>>,
     /// It is among the failed ones that stay.
-    failed: bool,
+    pub(super) failed: bool,
 }
 
 /// A failed flight that stays until it is due.
@@ -68,49 +74,59 @@ pub(crate) struct Ended<K, V> {
 #[derive(Clone, Copy)]
 pub(super) struct Fences {
     flight: Option<u64>,
+    writing: Option<u64>,
 }
 
 impl Fences {
-    pub(super) const NONE: Fences = Fences { flight: None };
+    pub(super) const NONE: Fences = Fences { flight: None, writing: None };
 }
 
 pub(super) struct Flights<K, V> {
     open: HashTable<Open<K, V>>,
+    /// Writes through the cache that are under way: see `writings`.
+    pub(super) writings: HashTable<Open<K, V>>,
     /// No lease is overdue before.
-    next_overdue: u64,
+    pub(super) next_overdue: u64,
     failed: VecDeque<Backoff>,
     ended: Vec<Ended<K, V>>,
 }
 
 impl<K, V> Flights<K, V> {
     pub(super) const fn new() -> Self {
-        Flights { open: HashTable::new(), next_overdue: NEVER, failed: VecDeque::new(), ended: Vec::new() }
+        Flights {
+            open: HashTable::new(),
+            writings: HashTable::new(),
+            next_overdue: NEVER,
+            failed: VecDeque::new(),
+            ended: Vec::new(),
+        }
     }
 
+    #[inline(always)]
     pub(super) fn is_empty(&self) -> bool {
-        self.open.is_empty()
+        self.open.is_empty() && self.writings.is_empty()
     }
 
     /// Is there no flight, nor anything to be done about one?
     pub(super) fn is_quiet(&self) -> bool {
-        self.open.is_empty() && self.ended.is_empty()
+        self.is_empty() && self.ended.is_empty()
     }
 
     pub(super) fn memory(&self) -> usize {
         let lists = self.failed.capacity() * size_of::<Backoff>() + self.ended.capacity() * size_of::<Ended<K, V>>();
-        self.open.allocation_size() + lists
+        self.open.allocation_size() + self.writings.allocation_size() + lists
     }
 
     fn get<Q>(&self, hash: u64, key: &Q) -> Option<&Arc<Flight<K, V>>>
     where
         Q: Equivalent<K> + ?Sized,
     {
-        let is = |open: &Open<K, V>| open.hash == hash && key.equivalent(&open.flight.subject);
-        self.open.find(spread(hash), is).map(|open| &open.flight)
+        let is = |open: &Open<K, V>| place(open.hash) == place(hash) && key.equivalent(&open.flight.subject);
+        self.open.find(place(hash), is).map(|open| &open.flight)
     }
 
     fn remove(&mut self, hash: u64, number: u64) -> Option<Arc<Flight<K, V>>> {
-        let found = self.open.find_entry(spread(hash), |open| open.flight.number() == number).ok()?;
+        let found = self.open.find_entry(place(hash), |open| open.flight.number() == number).ok()?;
         let Open { flight, failed, .. } = found.remove().0;
         if failed {
             self.failed.retain(|failed| failed.number != number);
@@ -153,13 +169,13 @@ impl<K, V> Locked<'_, K, V> {
         flight.set_mark(self.state.revision);
         let flights = &mut self.state.flights;
         flights.next_overdue = flight.unattended_until().map_or(flights.next_overdue, |until| until.min(flights.next_overdue));
-        flights.open.insert_unique(spread(hash), Open { hash, flight, failed: false }, |open| spread(open.hash));
+        flights.open.insert_unique(place(hash), Open { hash, flight, failed: false }, |open| place(open.hash));
         self.count_flights();
     }
 
     /// Is the flight open and not fenced?
     pub(crate) fn is_open(&self, hash: u64, flight: &Flight<K, V>) -> bool {
-        self.state.flights.open.find(spread(hash), |open| open.flight.number() == flight.number()).is_some()
+        self.state.flights.open.find(place(hash), |open| open.flight.number() == flight.number()).is_some()
     }
 
     /// The flight is over, or nobody is left in it.
@@ -175,7 +191,7 @@ impl<K, V> Locked<'_, K, V> {
         if self.state.flights.failed.len() >= MOST_FAILED {
             self.drop_oldest_failed();
         }
-        if let Some(open) = self.state.flights.open.find_mut(spread(hash), |open| open.flight.number() == flight.number()) {
+        if let Some(open) = self.state.flights.open.find_mut(place(hash), |open| open.flight.number() == flight.number()) {
             open.failed = true;
             self.state.flights.failed.push_back(Backoff { due, hash, number: flight.number() });
         }
@@ -196,7 +212,7 @@ impl<K, V> Locked<'_, K, V> {
 
     /// Fences the flight of `key` and takes it out of the table.
     #[cold]
-    pub(super) fn take_flight<Q>(&mut self, hash: u64, key: &Q) -> Option<Arc<Flight<K, V>>>
+    pub(crate) fn take_flight<Q>(&mut self, hash: u64, key: &Q) -> Option<Arc<Flight<K, V>>>
     where
         Q: Equivalent<K> + ?Sized,
     {
@@ -209,13 +225,18 @@ impl<K, V> Locked<'_, K, V> {
     where
         Q: Equivalent<K> + ?Sized,
     {
-        Fences { flight: self.state.flights.get(hash, key).map(|flight| flight.number()) }
+        let flights = &self.state.flights;
+        let number = |flight: &Arc<Flight<K, V>>| flight.number();
+        Fences { flight: flights.get(hash, key).map(number), writing: flights.writing(hash, key).map(number) }
     }
 
     /// Fences, and takes the flight out of the table.
     pub(super) fn take_fences(&mut self, hash: u64, fences: Fences) -> Option<Arc<Flight<K, V>>> {
+        if let Some(number) = fences.writing {
+            self.fence_writing(hash, number);
+        }
         let flight = self.state.flights.remove(hash, fences.flight?)?;
-        flight.fence();
+        self.fence_flight(&flight);
         self.count_flights();
         Some(flight)
     }
@@ -237,13 +258,25 @@ impl<K, V> Locked<'_, K, V> {
         if self.state.flights.is_empty() {
             return;
         }
+        self.state.flights.writings.iter().for_each(|writing| writing.flight.fence());
         let flights = mem::replace(&mut self.state.flights.open, HashTable::new());
         self.state.flights.failed = VecDeque::new();
-        self.state.flights.ended.extend(flights.into_iter().map(|Open { flight, .. }| {
-            flight.fence();
-            Ended { flight, written: None }
-        }));
+        flights.iter().for_each(|open| self.fence_flight(&open.flight));
+        self.state.flights.ended.extend(flights.into_iter().map(|Open { flight, .. }| Ended { flight, written: None }));
         self.count_flights();
+    }
+
+    fn fence_flight(&self, flight: &Flight<K, V>) {
+        flight.fence();
+        // What it brings may be of a group that has ended since it began, and by then nobody will know.
+        if let Some(late) = self.any_ended_since(flight.mark()) {
+            flight.set_late_from(late);
+        }
+    }
+
+    /// The lease of the flight is a new one, for a loader that has not begun.
+    pub(crate) fn renew(&self, flight: &Flight<K, V>) {
+        flight.set_mark(self.state.revision);
     }
 
     /// Lets flights go that nobody will end: some failed ones that are due, and those with an overdue lease and nobody to take it over.
@@ -256,19 +289,22 @@ impl<K, V> Locked<'_, K, V> {
 
     #[cold]
     fn sweep_overdue(&mut self, now: u64) {
-        let Flights { open, ended, .. } = &mut self.state.flights;
+        let Flights { open, writings, ended, .. } = &mut self.state.flights;
         let (mut first, mut last) = (NEVER, now);
-        let overdue = open.extract_if(|open| {
+        let mut is_over = |open: &mut Open<K, V>| {
             let until = if open.failed { None } else { open.flight.unattended_until() };
             let over = until.is_some_and(|until| is_due(until, now));
             if let Some(until) = until.filter(|_| !over) {
                 (first, last) = (first.min(until), last.max(until));
             }
             over
-        });
+        };
+        let end = |Open { flight, .. }| Ended { flight, written: None };
         let before = ended.len();
-        ended.extend(overdue.map(|Open { flight, .. }| Ended { flight, written: None }));
-        self.state.counts.load_timeouts += (ended.len() - before) as u64;
+        ended.extend(open.extract_if(&mut is_over).map(end));
+        let loads = ended.len() - before;
+        ended.extend(writings.extract_if(&mut is_over).map(end));
+        self.state.counts.load_timeouts += loads as u64;
         // A few walks for all that are open now, not one for each.
         self.state.flights.next_overdue = first.max(now + (last - now) / 8);
         self.count_flights();
@@ -294,8 +330,11 @@ impl<K, V> Locked<'_, K, V> {
     }
 
     /// The mirror that is read without the lock.
-    fn count_flights(&self) {
+    pub(super) fn count_flights(&mut self) {
         // Relaxed: only the lock's holder writes it, and whoever reads it only wants to know.
         self.stripe.writers.flights.store(self.state.flights.open.len(), Ordering::Relaxed);
+        if self.state.flights.is_empty() {
+            self.forget_ended_groups();
+        }
     }
 }

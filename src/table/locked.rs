@@ -71,7 +71,7 @@ impl<K, V> Clone for Resident<'_, K, V> {
 impl<K, V> Copy for Resident<'_, K, V> {}
 
 impl<K, V> Resident<'_, K, V> {
-    /// May it neither be evicted nor expire nor be replaced by a load?
+    /// May it neither be evicted nor expire nor be loaded again?
     #[inline(always)]
     pub(crate) fn is_held(&self) -> bool {
         self.node.has(HELD)
@@ -186,6 +186,12 @@ impl<'a, K, V> Locked<'a, K, V> {
         unsafe { self.stripe.pin(resident.spot.slot, resident.node) }
     }
 
+    /// The key of a resident entry.
+    pub(super) fn key_of(&self, resident: Resident<'a, K, V>) -> &'a K {
+        // SAFETY: linked nodes are occupied, and the lock keeps them so.
+        unsafe { &resident.node.pair().0 }
+    }
+
     /// Takes an entry out of the table for `cause`.
     pub(crate) fn take_out(&mut self, resident: Resident<'a, K, V>, cause: Cause, now: u64) {
         self.index().unlink(resident.node.hash(), resident.spot);
@@ -208,6 +214,7 @@ impl<'a, K, V> Locked<'a, K, V> {
         if node.has(TIMED) {
             self.state.wheel.cancel(spot.slot);
         }
+        self.leave_groups(spot.slot);
         self.remember(node, version, cause, now);
         self.resize(-1, (0, self.weight(spot.slot)));
         self.retire(spot.slot, node, cause);
@@ -360,6 +367,7 @@ impl<'a, K, V> Locked<'a, K, V> {
         let table = self.stripe.slab.memory() + self.index().memory() + state.slots.memory();
         let lists = state.retired.capacity() * size_of::<u32>() + state.notices.capacity() * size_of::<(u32, Cause)>();
         let side = state.policy.memory() + state.wheel.memory() + state.graves.memory() + state.flights.memory();
+        let side = side + state.groups.memory();
         table + lists + side + size_of::<Stripe<K, V>>()
     }
 }

@@ -7,6 +7,7 @@ mod bucket;
 mod expire;
 mod flights;
 mod graves;
+mod groups;
 mod growth;
 #[cfg(feature = "write-behind")]
 mod hold;
@@ -22,16 +23,18 @@ mod slab;
 mod stripe;
 mod stripes;
 mod transact;
+mod writings;
 
 pub(crate) use self::expire::Serving;
 pub(crate) use self::flights::Ended;
 pub(crate) use self::flights::Flight;
 pub(crate) use self::flights::Landing;
+pub(crate) use self::groups::Member;
 pub(crate) use self::index::ordinal;
 pub(crate) use self::locked::Locked;
-pub(crate) use self::node::HELD;
 pub(crate) use self::node::TIMED;
 pub(crate) use self::pin::Pinned;
+pub(crate) use self::plain::Look;
 pub(crate) use self::plain::Written;
 pub(crate) use self::put::Refusal;
 pub(crate) use self::reclaim::Effects;

@@ -20,9 +20,9 @@ pub(super) const OCCUPIED: u8 = 1;
 pub(super) const RETIRED: u8 = 1 << 1;
 /// Reclamation passed the node by because of its pins: the last pin gives the slot back.
 pub(super) const PARKED: u8 = 1 << 2;
-/// In the table, and may neither be evicted nor expire nor be replaced by a load until it is released. Shares its bit with [`PARKED`],
+/// In the table, and may neither be evicted nor expire nor be loaded again until it is released. Shares its bit with [`PARKED`],
 /// which only retired nodes have: retiring takes it away.
-pub(crate) const HELD: u8 = 1 << 2;
+pub(super) const HELD: u8 = 1 << 2;
 /// Weighs nothing or is held, so it is never evicted and the policy does not know it.
 pub(crate) const UNEVICTABLE: u8 = 1 << 3;
 /// Has deadlines.

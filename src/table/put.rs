@@ -15,6 +15,7 @@ use crate::sync::Ordering;
 use crate::time::deadline;
 
 use super::flights::Flight;
+use super::index::Spot;
 use super::index::ordinal;
 use super::locked::Locked;
 use super::locked::Resident;
@@ -129,6 +130,9 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
             (None, None) => self.link(fresh, terms),
             (Some(cause), old) => self.stillborn(old, permit.hidden, fresh, cause, now),
         }
+        if permit.stillborn.is_none() {
+            self.join_groups(put.slot, terms.groups());
+        }
         if let Some(flight) = permit.flight {
             self.divert(flight, &put);
         }
@@ -159,11 +163,6 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
         moment: Moment,
     ) -> Result<(), Refusal<'a, K, V>> {
         let version = current.map(|resident| resident.version);
-        if let Some(held) = version.filter(|_| terms.is_leased() && current.is_some_and(|resident| resident.is_held())) {
-            // What is held is newer than all that a load can bring.
-            self.state.counts.loads_older += 1;
-            return Err(Refusal::Superseded(held));
-        }
         let Some(special) = terms.special() else { return Ok(()) };
         if !special.condition.holds(version) {
             return Err(Refusal::Conflict(current));
@@ -300,18 +299,24 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
         self.resize(1, (terms.weight(), 0));
     }
 
+    /// A slot takes the place in the index of an entry, which may be out of sight.
+    #[inline(always)]
+    pub(super) fn show(&self, old: Spot, node: &Node<K, V>, hidden: bool, slot: u32) {
+        if hidden {
+            // There is room: the entry that went out of sight had a place.
+            self.index().link(node.hash(), slot);
+        } else {
+            self.index().swap(old, slot);
+        }
+    }
+
     /// The node takes the place of the key's entry, in the table and in the policy.
     #[inline(always)]
     fn replace(&mut self, old: Resident<'a, K, V>, hidden: bool, fresh: Fresh<'a, K, V>, terms: &impl Terms) {
         let Fresh { slot, node, .. } = fresh;
         let (old_slot, old_weight, weight) = (old.spot.slot, self.weight(old.spot.slot), terms.weight());
         node.set_uses(old.node.uses());
-        if hidden {
-            // There is room: the entry that went out of sight had a place.
-            self.index().link(old.node.hash(), slot);
-        } else {
-            self.index().swap(old.spot, slot);
-        }
+        self.show(old.spot, old.node, hidden, slot);
         match (!old.node.has(UNEVICTABLE), terms.is_evictable()) {
             (true, true) => self.state.policy.replace(old_slot, slot, old_weight, weight),
             (true, false) => self.state.policy.remove(old_slot, old_weight),
@@ -325,6 +330,7 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
         } else {
             self.schedule(slot, node, terms);
         }
+        self.leave_groups(old_slot);
         self.resize(0, (weight, old_weight));
         self.retire(old_slot, old.node, Cause::Replaced);
     }
