@@ -127,7 +127,7 @@ struct Parity;
 
 impl Expiry<u64, u64> for Parity {
     fn after_create(&self, key: &u64, _: &u64) -> Option<Duration> {
-        (key % 2 == 0).then_some(10 * SECOND)
+        key.is_multiple_of(2).then_some(10 * SECOND)
     }
 }
 
@@ -248,13 +248,16 @@ fn a_load_that_read_the_source_before_is_not_stored_after() {
     assert_eq!(cache.get_with(&1, || 8), 8);
 }
 
+/// What somebody else does to the cache, and its name.
+type Other = (&'static str, fn(&Cache<u64, u64>));
+
 #[test]
 fn what_others_do_to_a_pending_key_does_not_keep_its_value_from_the_sink() {
-    let others: [(&str, fn(&Cache<u64, u64>)); 7] = [
+    let others: [Other; 7] = [
         ("insert", |cache| {
             cache.insert(1, 0);
         }),
-        ("remove", |cache| drop(cache.remove(&1))),
+        ("remove", |cache| assert!(cache.remove(&1).is_some())),
         ("invalidate", |cache| {
             cache.invalidate(&1);
         }),
@@ -297,10 +300,13 @@ fn a_newer_source_version_in_the_place_of_a_pending_value_stays() {
     assert_eq!(cache.get(&1), Some(8));
 }
 
+/// Key, value, version and cause.
+type Told = (u64, u64, Version, Cause);
+
 #[test]
 fn the_listener_hears_of_everything_once_and_in_order() {
     watched(|| {
-        let told: Arc<Mutex<Vec<(u64, u64, Version, Cause)>>> = Arc::default();
+        let told: Arc<Mutex<Vec<Told>>> = Arc::default();
         let cache = Cache::builder().max_capacity(8).stripes(2).removal_listener({
             let told = Arc::clone(&told);
             move |removed: brindle::Removed<u64, u64>| {
