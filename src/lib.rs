@@ -48,7 +48,8 @@
 //! | a key and its source | [`write_through`](Cache::write_through) | the old value until the source has acknowledged the new one; never again after |
 //! | nothing: many keys are read | [`get_many_snapshot`](Cache::get_many_snapshot) | the values of one moment |
 //!
-//! Features, all off unless chosen: `tokio` (timers of waiting tasks are tokio's), `load-times` (a histogram of load times).
+//! Features, all off unless chosen: `tokio` (timers of waiting tasks are tokio's), `load-times` (a histogram of load times), `write-behind`
+//! (`WriteBehind`: writes that reach the source of truth later, in batches).
 //!
 //! # What it costs
 //!
