@@ -186,6 +186,20 @@ fn a_flush_waits_for_what_came_before_it_alone() {
 }
 
 #[test]
+fn closing_waits_for_what_the_sink_is_at() {
+    let behind = behind(10, Model::default());
+    behind.try_insert(1, 1).unwrap();
+    let mut driver = Task::new(behind.flush_async());
+    driver.pends();
+    let mut closing = Task::new(behind.close_async());
+    closing.pends();
+    drop(driver);
+    assert!(closing.is_woken());
+    while closing.poll().is_pending() {}
+    assert_eq!(behind.sink().stored(), BTreeMap::from([(1, 1)]));
+}
+
+#[test]
 fn a_failure_is_shared_by_those_who_came_before_the_turn() {
     let behind = behind(10, Model::planned(|_| Fault::Error));
     behind.try_insert(1, 1).unwrap();
