@@ -23,7 +23,6 @@ use super::node::CLAIMED;
 use super::node::HASH_MASK;
 use super::node::HELD;
 use super::node::Node;
-use super::node::RETIRED;
 use super::node::SOURCED;
 use super::node::TIMED;
 use super::node::UNEVICTABLE;
@@ -308,7 +307,7 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
             self.index().link(node.hash(), slot);
         } else {
             // Before the new value is seen, so that no walk over the entries yields this one after it.
-            node.set(RETIRED);
+            node.retire();
             self.index().swap(old, slot);
         }
     }
