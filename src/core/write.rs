@@ -71,10 +71,7 @@ impl<K: Eq, V> Core<K, V> {
     /// The terms of a write. This is where the user's code is asked of the pair, under no lock.
     pub(super) fn terms(&self, hash: u64, key: &K, value: &V, how: How) -> Special {
         let weight = self.settings.weigher.as_ref().map_or(1, |weigher| weigher(key, value));
-        let claim = match (how.claim, &self.settings.versioned_by) {
-            (Claim::Unversioned, Some(source)) => Claim::At(source(key, value)),
-            (claim, _) => claim,
-        };
+        let claim = self.claim(key, value, how.claim);
         if how.ttl.is_some() || claim != Claim::Unversioned {
             self.keep_time();
         }
@@ -105,6 +102,14 @@ impl<K: Eq, V> Core<K, V> {
             None => fixed,
             Some(_) if ttl.is_some() => Special { timed: true, ..fixed },
             Some(expiry) => self.expiring(fixed, key, value, expiry),
+        }
+    }
+
+    /// What a write claims of its source, which may stand in the value.
+    pub(crate) fn claim(&self, key: &K, value: &V, claim: Claim) -> Claim {
+        match (claim, &self.settings.versioned_by) {
+            (Claim::Unversioned, Some(source)) => Claim::At(source(key, value)),
+            (claim, _) => claim,
         }
     }
 

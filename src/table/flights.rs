@@ -64,6 +64,16 @@ pub(crate) struct Ended<K, V> {
     pub(crate) written: Option<Pin<K, V>>,
 }
 
+/// What a write of a key fences, found by the key and from there on known by number.
+#[derive(Clone, Copy)]
+pub(super) struct Fences {
+    flight: Option<u64>,
+}
+
+impl Fences {
+    pub(super) const NONE: Fences = Fences { flight: None };
+}
+
 pub(super) struct Flights<K, V> {
     open: HashTable<Open<K, V>>,
     /// No lease is overdue before.
@@ -190,8 +200,21 @@ impl<K, V> Locked<'_, K, V> {
     where
         Q: Equivalent<K> + ?Sized,
     {
-        let number = self.state.flights.get(hash, key)?.number();
-        let flight = self.state.flights.remove(hash, number)?;
+        let fences = self.fences_of(hash, key);
+        self.take_fences(hash, fences)
+    }
+
+    /// What a write of `key` would fence. Keys are compared here, and not any more when it does.
+    pub(super) fn fences_of<Q>(&self, hash: u64, key: &Q) -> Fences
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        Fences { flight: self.state.flights.get(hash, key).map(|flight| flight.number()) }
+    }
+
+    /// Fences, and takes the flight out of the table.
+    pub(super) fn take_fences(&mut self, hash: u64, fences: Fences) -> Option<Arc<Flight<K, V>>> {
+        let flight = self.state.flights.remove(hash, fences.flight?)?;
         flight.fence();
         self.count_flights();
         Some(flight)
@@ -204,7 +227,7 @@ impl<K, V> Locked<'_, K, V> {
         self.flight_ended(flight, written);
     }
 
-    fn flight_ended(&mut self, flight: Arc<Flight<K, V>>, written: Option<Pin<K, V>>) {
+    pub(super) fn flight_ended(&mut self, flight: Arc<Flight<K, V>>, written: Option<Pin<K, V>>) {
         self.state.quiet = false;
         self.state.flights.ended.push(Ended { flight, written });
     }

@@ -18,7 +18,6 @@ use super::index::Index;
 use super::index::Spot;
 use super::index::ordinal;
 use super::node::CLAIMED;
-use super::node::HASH_MASK;
 use super::node::Node;
 use super::node::RETIRED;
 use super::node::SOURCED;
@@ -181,11 +180,16 @@ impl<'a, K, V> Locked<'a, K, V> {
 
     /// Takes an entry out of the table for `cause`.
     pub(crate) fn take_out(&mut self, resident: Resident<'a, K, V>, cause: Cause, now: u64) {
-        let Resident { spot, node, .. } = resident;
-        self.index().unlink(node.hash(), spot);
-        if !node.has(UNEVICTABLE) {
-            let weight = self.weight(spot.slot);
-            self.state.policy.remove(spot.slot, weight);
+        self.index().unlink(resident.node.hash(), resident.spot);
+        self.leave(resident, cause, now);
+    }
+
+    /// The rest of taking out, for an entry that is out of the index.
+    pub(super) fn leave(&mut self, resident: Resident<'a, K, V>, cause: Cause, now: u64) {
+        let slot = resident.spot.slot;
+        if !resident.node.has(UNEVICTABLE) {
+            let weight = self.weight(slot);
+            self.state.policy.remove(slot, weight);
         }
         self.forget(resident, cause, now);
     }
@@ -338,10 +342,7 @@ impl<'a, K, V> Locked<'a, K, V> {
         if let Some(resident) = current {
             self.take_out(resident, Cause::Invalidated, now);
         }
-        self.state.revision += 1;
-        let version = Version::new(source, self.state.revision);
-        self.state.quiet = false;
-        self.state.graves.bury(hash & HASH_MASK, Dead::below(version), now);
+        self.bury_source(hash, source, false, now);
         true
     }
 

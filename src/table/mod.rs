@@ -7,6 +7,7 @@ mod bucket;
 mod expire;
 mod flights;
 mod graves;
+mod growth;
 mod index;
 mod locked;
 mod node;
@@ -18,6 +19,7 @@ mod reclaim;
 mod slab;
 mod stripe;
 mod stripes;
+mod transact;
 
 pub(crate) use self::expire::Serving;
 pub(crate) use self::flights::Ended;
