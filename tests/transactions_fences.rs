@@ -5,6 +5,10 @@ mod common;
 #[path = "fences/faces.rs"]
 mod faces;
 
+use std::hash::BuildHasher;
+use std::hash::DefaultHasher;
+use std::hash::Hash;
+use std::hash::Hasher;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::sync::Arc;
@@ -21,7 +25,6 @@ use brindle::Cache;
 use brindle::Expected;
 use brindle::Transaction;
 
-use common::Flat;
 use common::executor::Task;
 use common::watched;
 use faces::Answer;
@@ -34,7 +37,27 @@ use faces::pick;
 use faces::planned;
 use faces::ways;
 
-type Tried = Cache<u64, u64, Flat>;
+type Tried = Cache<u64, u64, Spread>;
+
+/// Spreads the keys over the stripes, or gives all the same hash.
+#[derive(Clone)]
+struct Spread(bool);
+
+impl BuildHasher for Spread {
+    type Hasher = DefaultHasher;
+
+    fn build_hasher(&self) -> DefaultHasher {
+        DefaultHasher::new()
+    }
+
+    fn hash_one<T: Hash>(&self, key: T) -> u64 {
+        let mut hasher = self.build_hasher();
+        if self.0 {
+            key.hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+}
 
 /// What the loads bring that the commit fences, and what it writes.
 const OLD: u64 = 2;
@@ -52,7 +75,7 @@ fn all() -> impl Iterator<Item = u64> {
 }
 
 /// One of every change, conditions and reads.
-fn everything(t: &mut Transaction<'_, u64, u64, Flat>) {
+fn everything(t: &mut Transaction<'_, u64, u64, Spread>) {
     t.insert(0, WRITTEN);
     t.insert_at(1, WRITTEN, 7);
     t.insert_with_ttl(2, WRITTEN, Duration::MAX);
@@ -72,18 +95,12 @@ fn everything(t: &mut Transaction<'_, u64, u64, Flat>) {
     t.expect_version(&13, None);
 }
 
-/// All keys in one stripe with one hash, or in many stripes.
 fn caches() -> [Tried; 2] {
-    [1, 4].map(|stripes| Cache::builder().stripes(stripes).hasher(Flat).build().unwrap())
+    [false, true].map(|spread| Cache::builder().stripes(4).hasher(Spread(spread)).build().unwrap())
 }
 
-fn open_all<S: std::hash::BuildHasher + Clone + Send + Sync + 'static>(
-    cache: &Cache<u64, u64, S>,
-    turn: usize,
-    on: impl Fn(&Way) -> bool,
-) -> Vec<(u64, Held<u64>)> {
-    let ways: Vec<Way> = ways().into_iter().filter(on).collect();
-    all().map(|key| (key, Held::open(cache, pick(&ways, turn + key as usize), key))).collect()
+fn open_all(cache: &Tried, turn: usize) -> Vec<(u64, Held<u64>)> {
+    all().map(|key| (key, Held::open(cache, pick(&ways(), turn + key as usize), key))).collect()
 }
 
 #[test]
@@ -91,7 +108,7 @@ fn a_commit_fences_the_loads_of_what_it_touches_and_of_no_other() {
     watched(|| {
         for turn in 0..ways().len() {
             for cache in caches() {
-                let open = open_all(&cache, turn, |_| true);
+                let open = open_all(&cache, turn);
                 let waiting: Vec<_> = all().map(|key| (key, Held::join(&cache, pick(&ways(), turn + 3), key))).collect();
                 cache.transaction(everything).unwrap();
                 let mut left = Vec::new();
@@ -172,7 +189,7 @@ fn an_abort_fences_none() {
     watched(|| {
         for (turn, (name, abort)) in ABORTS.into_iter().enumerate() {
             for cache in caches() {
-                let open = open_all(&cache, turn * 4, |_| true);
+                let open = open_all(&cache, turn * 4);
                 abort(&cache);
                 assert!(all().all(|key| !cache.contains_key(&key)), "{name}");
                 let joined: Vec<_> = all().map(|key| Held::join(&cache, pick(&ways(), turn), key)).collect();

@@ -39,14 +39,18 @@ fn writing() -> [(&'static str, fn(&Tried)); 6] {
         ("transaction: insert", |cache| commit(cache, |t| t.insert(KEY, WRITTEN))),
         ("transaction: insert_at", |cache| commit(cache, |t| t.insert_at(KEY, WRITTEN, 11))),
         ("transaction: insert_with_ttl", |cache| commit(cache, |t| t.insert_with_ttl(KEY, WRITTEN, Duration::MAX))),
-        ("transaction: insert after insert", |cache| commit(cache, |t| {
-            t.insert(KEY, WRITTEN + 100);
-            t.insert(KEY, WRITTEN);
-        })),
-        ("transaction: insert after invalidate", |cache| commit(cache, |t| {
-            t.invalidate(&KEY);
-            t.insert(KEY, WRITTEN);
-        })),
+        ("transaction: insert after insert", |cache| {
+            commit(cache, |t| {
+                t.insert(KEY, WRITTEN + 100);
+                t.insert(KEY, WRITTEN);
+            })
+        }),
+        ("transaction: insert after invalidate", |cache| {
+            commit(cache, |t| {
+                t.invalidate(&KEY);
+                t.insert(KEY, WRITTEN);
+            })
+        }),
         ("transaction: compare_and_swap", |cache| {
             let there = cache.get_entry(&KEY).map(|entry| entry.version);
             cache.transaction(|t| t.compare_and_swap(KEY, there, WRITTEN)).unwrap();
@@ -60,14 +64,18 @@ fn ending() -> [(&'static str, fn(&Tried)); 5] {
         ("transaction: remove", |cache| commit(cache, |t| _ = t.remove(&KEY))),
         ("transaction: invalidate", |cache| commit(cache, |t| t.invalidate(&KEY))),
         ("transaction: invalidate_at", |cache| commit(cache, |t| t.invalidate_at(&KEY, 9))),
-        ("transaction: remove after insert", |cache| commit(cache, |t| {
-            t.insert(KEY, WRITTEN);
-            t.remove(&KEY);
-        })),
-        ("transaction: invalidate_at after insert", |cache| commit(cache, |t| {
-            t.insert(KEY, WRITTEN);
-            t.invalidate_at(&KEY, 9);
-        })),
+        ("transaction: remove after insert", |cache| {
+            commit(cache, |t| {
+                t.insert(KEY, WRITTEN);
+                t.remove(&KEY);
+            })
+        }),
+        ("transaction: invalidate_at after insert", |cache| {
+            commit(cache, |t| {
+                t.insert(KEY, WRITTEN);
+                t.invalidate_at(&KEY, 9);
+            })
+        }),
     ]
 }
 
@@ -102,11 +110,13 @@ pub(super) fn committed() -> Vec<Operation> {
 /// Aborts of every kind, and commits that only look.
 pub(super) fn harmless() -> Vec<Operation> {
     let runs: [(&'static str, fn(&Tried)); 9] = [
-        ("transaction of reads", |cache| commit(cache, |t| {
-            t.get(&KEY);
-            t.read(&KEY);
-            t.contains_key(&KEY);
-        })),
+        ("transaction of reads", |cache| {
+            commit(cache, |t| {
+                t.get(&KEY);
+                t.read(&KEY);
+                t.contains_key(&KEY);
+            })
+        }),
         ("transaction that expects the state that is there", |cache| {
             let there = cache.get_entry(&KEY).map(|entry| entry.version);
             cache.transaction(|t| t.expect_version(&KEY, there)).unwrap();
