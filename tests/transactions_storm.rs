@@ -237,7 +237,9 @@ impl Storm {
             7 => _ = cache.refresh(&Key(key), || self.load(key)),
             8 => _ = cache.transaction(|t| (0..KEYS).for_each(|key| t.invalidate(&Key(key)))).is_ok(),
             9 => cache.reclaim(),
-            _ => _ = cache.transaction(|t| (100..110).for_each(|key| t.insert(Key(key), self.state(key, u64::MAX, true)))).is_ok(),
+            _ => {
+                _ = cache.transaction(|t| (100..110).for_each(|key| t.insert(Key(key), self.state(key, u64::MAX, true)))).is_ok()
+            }
         }
     }
 

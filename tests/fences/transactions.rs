@@ -12,6 +12,7 @@ use crate::faces::planned;
 
 use super::*;
 
+type Run = fn(&Tried);
 type Body = fn(&mut Transaction<'_, u64, u64, Flat>);
 
 /// With another key, so that no commit is of one key alone.
@@ -34,7 +35,7 @@ fn abort(cache: &Tried, body: Body) {
 }
 
 /// Commits that write `WRITTEN`, whatever is there.
-fn writing() -> [(&'static str, fn(&Tried)); 6] {
+fn writing() -> [(&'static str, Run); 6] {
     [
         ("transaction: insert", |cache| commit(cache, |t| t.insert(KEY, WRITTEN))),
         ("transaction: insert_at", |cache| commit(cache, |t| t.insert_at(KEY, WRITTEN, 11))),
@@ -59,7 +60,7 @@ fn writing() -> [(&'static str, fn(&Tried)); 6] {
 }
 
 /// Commits that leave the key absent.
-fn ending() -> [(&'static str, fn(&Tried)); 5] {
+fn ending() -> [(&'static str, Run); 5] {
     [
         ("transaction: remove", |cache| commit(cache, |t| _ = t.remove(&KEY))),
         ("transaction: invalidate", |cache| commit(cache, |t| t.invalidate(&KEY))),
@@ -109,7 +110,7 @@ pub(super) fn committed() -> Vec<Operation> {
 
 /// Aborts of every kind, and commits that only look.
 pub(super) fn harmless() -> Vec<Operation> {
-    let runs: [(&'static str, fn(&Tried)); 9] = [
+    let runs: [(&'static str, Run); 9] = [
         ("transaction of reads", |cache| {
             commit(cache, |t| {
                 t.get(&KEY);
