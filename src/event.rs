@@ -41,6 +41,12 @@ pub(crate) trait Terms {
 
     /// Does a load bring it?
     fn is_leased(&self) -> bool;
+
+    /// The groups that the entry will be in.
+    #[inline(always)]
+    fn groups(&self) -> &[u64] {
+        self.special().map_or(&[], |special| &special.groups)
+    }
 }
 
 /// The terms of a write that asks for nothing.
@@ -68,7 +74,7 @@ impl Terms for Plain {
 }
 
 /// The terms of a write that may ask for anything.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Special {
     pub(crate) hash: u64,
     pub(crate) weight: u64,
@@ -87,6 +93,8 @@ pub(crate) struct Special {
     pub(crate) assumed: Option<Option<Version>>,
     /// Refuse the write if the value weighs more than the cache may, instead of taking it in and out.
     pub(crate) refuse_heavy: bool,
+    /// The groups that the entry will be in, each once.
+    pub(crate) groups: Box<[u64]>,
 }
 
 impl Terms for Special {

@@ -35,6 +35,8 @@ pub struct Transaction<'a, K, V, S = ahash::RandomState> {
     changes: Vec<Change<K, V>>,
     /// Places in `changes` by hash, once they are many.
     places: HashTable<usize>,
+    /// Groups that end, by hash.
+    groups: Vec<u64>,
     /// The change with which the transaction contradicts itself.
     doomed: Option<(usize, WhyAborted)>,
 }
@@ -110,13 +112,13 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
 
 impl<'a, K: Hash + Eq, V, S: BuildHasher> Transaction<'a, K, V, S> {
     fn new(cache: &'a Cache<K, V, S>) -> Self {
-        Transaction { cache, changes: Vec::new(), places: HashTable::new(), doomed: None }
+        Transaction { cache, changes: Vec::new(), places: HashTable::new(), groups: Vec::new(), doomed: None }
     }
 
     fn commit(mut self) -> Result<(), Aborted<K, V>> {
         let committed = match self.doomed {
             Some(doomed) => Err(doomed),
-            None => self.cache.core.commit(&mut self.changes),
+            None => self.cache.core.commit(&mut self.changes, &self.groups),
         };
         committed.map_err(|(at, why)| self.aborted(at, why))
     }
@@ -193,6 +195,14 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Transaction<'a, K, V, S> {
         self.write(key, value, How { ttl: Some(ttl), ..How::PLAIN });
     }
 
+    /// Writes a value into groups of its own, as [`Cache::insert_in_groups`].
+    pub fn insert_in_groups<G: Hash>(&mut self, key: K, value: V, groups: impl IntoIterator<Item = G>) {
+        let grouping = &self.cache.core.settings.grouping;
+        let groups = groups.into_iter().map(|group| grouping.hash(&group)).collect();
+        let at = self.write(key, value, How::PLAIN);
+        self.changes[at].groups = groups;
+    }
+
     /// Writes a value if the key is in the expected state when the transaction commits, which aborts otherwise.
     pub fn compare_and_swap(&mut self, key: K, expected: impl Into<Expected>, value: V) {
         let at = self.write(key, value, How::PLAIN);
@@ -237,6 +247,12 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Transaction<'a, K, V, S> {
         }
         let below = &mut self.changes[at].wanted.below;
         *below = (*below).max(Some(source));
+    }
+
+    /// Ends what is in the group when the transaction commits, as [`Cache::invalidate_group`]; what the transaction itself writes stays. The
+    /// commit takes the locks of all stripes then.
+    pub fn invalidate_group<G: Hash + ?Sized>(&mut self, group: &G) {
+        self.groups.push(self.cache.core.settings.grouping.hash(group));
     }
 
     /// The transaction aborts if `key` is not in this state when it commits. The key is not changed, and its loads are not fenced.
@@ -311,6 +327,7 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Transaction<'a, K, V, S> {
         }
         let change = &mut self.changes[at];
         (change.value, change.how, change.wanted.end) = (Some(value), how, End::Stays);
+        change.groups = Vec::new();
         at
     }
 

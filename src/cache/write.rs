@@ -24,7 +24,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     ///
     /// A value heavier than the whole cache takes effect and is evicted at once: what was there before is gone, and the removal
     /// listener gets the value ([`try_insert`](Self::try_insert) gives it back instead). In a cache with
-    /// [`versioned_by`](Builder::versioned_by), a value that is not newer than what is known changes nothing, and the version that is
+    /// [`versioned_by`](crate::Builder::versioned_by), a value that is not newer than what is known changes nothing, and the version that is
     /// known comes back.
     ///
     /// ```
@@ -84,6 +84,24 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         self.write_or_known(key, value, How { ttl: Some(ttl), ..How::PLAIN })
     }
 
+    /// As [`insert`](Self::insert), into groups of the value's own, beside those that [`group_by`](crate::Builder::group_by) puts it in.
+    ///
+    /// Groups are told apart by their 64-bit hash, so name a group by the same type everywhere, or by one that hashes alike (`str` for
+    /// `String`).
+    ///
+    /// ```
+    /// let cache = brindle::Cache::new(100);
+    /// cache.insert_in_groups("page", "rendered", ["user 7", "theme dark"]);
+    /// assert_eq!(cache.invalidate_group("theme dark"), 1);
+    /// assert_eq!(cache.get("page"), None);
+    /// ```
+    pub fn insert_in_groups<G: Hash>(&self, key: K, value: V, groups: impl IntoIterator<Item = G>) -> Version {
+        let grouping = &self.core.settings.grouping;
+        let groups: Vec<u64> = groups.into_iter().map(|group| grouping.hash(&group)).collect();
+        let written = self.core.write_in_groups(self.hash(&key), key, value, &groups);
+        written.unwrap_or_else(|failure| known_of(failure.why))
+    }
+
     /// Writes a value if the key has none.
     ///
     /// ```
@@ -140,7 +158,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// ```
     ///
     /// # Errors
-    /// [`Conflict`] with the value and the entry that is there. In a cache with [`versioned_by`](Builder::versioned_by) also when the
+    /// [`Conflict`] with the value and the entry that is there. In a cache with [`versioned_by`](crate::Builder::versioned_by) also when the
     /// value is not newer than what is known.
     ///
     /// # Panics
@@ -238,6 +256,25 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         self.core.invalidate_at(self.hash(key), key, source)
+    }
+
+    /// Ends every entry of a group, and tells how many they were; see [`group_by`](crate::Builder::group_by). After the call no read sees one of
+    /// them, and no load that began before it and brings a value for the group is stored, or given to callers that came later. Loads of
+    /// other values go on. One stripe after another, so a write that runs at the same time may stay; in a
+    /// [transaction](crate::Transaction::invalidate_group) all at once.
+    ///
+    /// Costs a lock for each stripe, and for each member what [`invalidate`](Self::invalidate) costs. A stripe remembers groups that were
+    /// invalidated while loads are under way in it, 4,096 at most: beyond that these loads are fenced, whatever they bring.
+    ///
+    /// ```
+    /// let cache = brindle::Cache::new(100);
+    /// cache.insert_in_groups("a", 1, [7]);
+    /// cache.insert_in_groups("b", 2, [7, 8]);
+    /// assert_eq!(cache.invalidate_group(&8), 1);
+    /// assert_eq!(cache.invalidate_group(&7), 1);
+    /// ```
+    pub fn invalidate_group<G: Hash + ?Sized>(&self, group: &G) -> usize {
+        self.core.invalidate_group(self.core.settings.grouping.hash(group))
     }
 
     fn write_or_known(&self, key: K, value: V, how: How) -> Version {

@@ -178,6 +178,12 @@ impl<'a, K, V> Locked<'a, K, V> {
         unsafe { self.stripe.pin(resident.spot.slot, resident.node) }
     }
 
+    /// The key of a resident entry.
+    pub(super) fn key_of(&self, resident: Resident<'a, K, V>) -> &'a K {
+        // SAFETY: linked nodes are occupied, and the lock keeps them so.
+        unsafe { &resident.node.pair().0 }
+    }
+
     /// Takes an entry out of the table for `cause`.
     pub(crate) fn take_out(&mut self, resident: Resident<'a, K, V>, cause: Cause, now: u64) {
         self.index().unlink(resident.node.hash(), resident.spot);
@@ -200,6 +206,7 @@ impl<'a, K, V> Locked<'a, K, V> {
         if node.has(TIMED) {
             self.state.wheel.cancel(spot.slot);
         }
+        self.leave_groups(spot.slot);
         self.remember(node, version, cause, now);
         self.resize(-1, (0, self.weight(spot.slot)));
         self.retire(spot.slot, node, cause);
@@ -352,6 +359,7 @@ impl<'a, K, V> Locked<'a, K, V> {
         let table = self.stripe.slab.memory() + self.index().memory() + state.slots.memory();
         let lists = state.retired.capacity() * size_of::<u32>() + state.notices.capacity() * size_of::<(u32, Cause)>();
         let side = state.policy.memory() + state.wheel.memory() + state.graves.memory() + state.flights.memory();
+        let side = side + state.groups.memory();
         table + lists + side + size_of::<Stripe<K, V>>()
     }
 }

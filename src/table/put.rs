@@ -128,6 +128,9 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
             (None, None) => self.link(fresh, terms),
             (Some(cause), old) => self.stillborn(old, permit.hidden, fresh, cause, now),
         }
+        if permit.stillborn.is_none() {
+            self.join_groups(put.slot, terms.groups());
+        }
         if let Some(flight) = permit.flight {
             self.divert(flight, &put);
         }
@@ -317,6 +320,7 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
         } else {
             self.schedule(slot, node, terms);
         }
+        self.leave_groups(old_slot);
         self.resize(0, (weight, old_weight));
         self.retire(old_slot, old.node, Cause::Replaced);
     }
