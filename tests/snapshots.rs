@@ -275,7 +275,7 @@ fn single_writes_are_seen_in_their_order() {
         for stripes in [1, 8] {
             let cache = of_stripes(stripes);
             // Every third round removes.
-            let state = |key: u64, round: u64| ((round + key / 5) % 3 > 0).then_some(round);
+            let state = |key: u64, round: u64| (!(round + key / 5).is_multiple_of(3)).then_some(round);
             let apply = |key: u64, round: u64| match state(key, round) {
                 Some(value) => _ = cache.insert(key, value),
                 None => _ = cache.invalidate(&key),
@@ -303,7 +303,7 @@ fn single_writes_are_seen_in_their_order() {
                         seen.iter().all(|&(key, value)| value == state(key, if key < place { round + 1 } else { round }))
                     };
                     let moments = (before..=after).flat_map(|round| (0..=KEYS).map(move |place| (round, place)));
-                    let moment = moments.filter(|&(round, place)| is_moment(round, place)).last();
+                    let moment = moments.filter(|&(round, place)| is_moment(round, place)).max();
                     assert!(moment.is_some(), "{seen:?} was never so, from round {before} to {after}");
                     assert!(moment >= Some((last, 0)), "went back");
                     last = moment.unwrap().0.saturating_sub(1);

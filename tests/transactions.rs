@@ -1,11 +1,12 @@
-//! Promise 8, what each call of a transaction means: nothing is seen before the commit and all of it after; own writes are read; conditions are
-//! about the cache; an abort changes nothing and gives everything back.
+//! Promise 8, what each call of a transaction means: nothing is seen before the commit and all of it after; own writes are read;
+//! an abort changes nothing and gives everything back. (What one key's changes come to is in `transactions_sequences.rs`, conditions in
+//! `transactions_conditions.rs`.)
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::error::Error;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::SeqCst;
+use std::hash::BuildHasher;
 use std::thread;
 use std::time::Duration;
 
@@ -13,8 +14,6 @@ use brindle::Aborted;
 use brindle::Builder;
 use brindle::Cache;
 use brindle::Clock;
-use brindle::Expected;
-use brindle::MockClock;
 use brindle::TransactionError;
 use brindle::Version;
 use brindle::WhyAborted;
@@ -22,10 +21,10 @@ use brindle::WhyAborted;
 use common::Census;
 use common::Flat;
 use common::Itself;
-use common::together;
+use common::Rng;
 use common::watched;
 
-/// Few stripes and many, keys that spread and keys that collide.
+/// Keys that all have one hash.
 fn caches() -> [Cache<u64, u64, Flat>; 2] {
     [1, 8].map(|stripes| Cache::builder().stripes(stripes).hasher(Flat).build().unwrap())
 }
@@ -34,7 +33,7 @@ fn of_stripes(stripes: usize) -> Cache<u64, u64> {
     Cache::builder().stripes(stripes).build().unwrap()
 }
 
-fn version<S: std::hash::BuildHasher>(cache: &Cache<u64, u64, S>, key: u64) -> Option<Version> {
+fn version<S: BuildHasher>(cache: &Cache<u64, u64, S>, key: u64) -> Option<Version> {
     cache.get_entry(&key).map(|entry| entry.version)
 }
 
@@ -113,187 +112,6 @@ fn reads_of_the_cache_are_counted_as_any_other() {
         cache.insert(1, 1);
         cache.transaction(|t| (t.get(&1), t.get(&2))).unwrap();
         assert_eq!((cache.stats().hits, cache.stats().misses), (1, 1));
-    });
-}
-
-/// What others do to key 1 between a condition and the commit.
-type Meanwhile = fn(&Cache<u64, u64>, &MockClock);
-
-const CHANGED: [(&str, Meanwhile); 8] = [
-    ("insert", |cache, _| _ = cache.insert(1, 2)),
-    ("insert of an equal value", |cache, _| _ = cache.insert(1, 1)),
-    ("remove", |cache, _| _ = cache.remove(&1)),
-    ("invalidate_at", |cache, _| assert!(cache.invalidate_at(&1, 3))),
-    ("clear", |cache, _| cache.clear()),
-    ("removed and written again", |cache, _| {
-        cache.remove(&1);
-        cache.insert(1, 1);
-    }),
-    ("eviction", |cache, _| {
-        cache.set_capacity(0);
-        cache.set_capacity(10);
-    }),
-    ("expiry", |_, time| time.advance(Duration::from_secs(9))),
-];
-
-fn timed() -> (Cache<u64, u64>, MockClock) {
-    let (clock, time) = Clock::mock();
-    let cache = Cache::builder().max_capacity(10).stripes(4).clock(clock).build().unwrap();
-    cache.insert_with_ttl(1, 1, Duration::from_secs(9));
-    (cache, time)
-}
-
-type Condition = fn(&mut brindle::Transaction<'_, u64, u64, ahash::RandomState>, Option<Version>);
-
-const CONDITIONS: [(&str, Condition); 3] = [
-    ("read", |t, _| _ = t.read(&1)),
-    ("expect_version", |t, state| t.expect_version(&1, state)),
-    ("compare_and_swap", |t, state| t.compare_and_swap(1, state, 50)),
-];
-
-#[test]
-fn a_condition_on_an_entry_fails_when_anything_has_changed_it() {
-    watched(|| {
-        for (condition, expects) in CONDITIONS {
-            for (name, meanwhile) in CHANGED {
-                let case = format!("{condition}, then {name}");
-                let (cache, time) = timed();
-                let aborted = cache.transaction(|t| {
-                    expects(t, version(&cache, 1));
-                    t.insert(2, 20);
-                    meanwhile(&cache, &time);
-                });
-                let aborted = aborted.expect_err(&case);
-                assert_eq!((aborted.key, aborted.why), (1, WhyAborted::Conflict { current: version(&cache, 1) }), "{case}");
-                assert_eq!(aborted.value, (condition == "compare_and_swap").then_some(50), "{case}");
-                assert_eq!(aborted.others, [(2, 20)], "{case}");
-                assert_eq!(cache.get(&2), None, "{case}");
-            }
-        }
-    });
-}
-
-#[test]
-fn a_condition_on_an_entry_holds_whatever_becomes_of_others() {
-    watched(|| {
-        for (condition, expects) in CONDITIONS {
-            let (cache, _) = timed();
-            let seen = version(&cache, 1);
-            let committed = cache.transaction(|t| {
-                expects(t, seen);
-                t.insert(2, 20);
-                // The same key is no other's, read as often as you like.
-                assert_eq!(cache.get(&1), Some(1));
-                cache.insert(2, 3);
-                cache.insert(3, 3);
-                cache.invalidate(&2);
-            });
-            committed.unwrap_or_else(|_| panic!("{condition}"));
-            assert_eq!((cache.get(&2), cache.get(&3)), (Some(20), Some(3)));
-            let untouched = condition != "compare_and_swap";
-            assert_eq!(version(&cache, 1) == seen, untouched, "{condition}");
-        }
-    });
-}
-
-#[test]
-fn a_condition_on_absence() {
-    watched(|| {
-        type Meanwhile = fn(&Cache<u64, u64>);
-        let meanwhile: [(Meanwhile, bool); 5] = [
-            (|_| {}, true),
-            (|cache| _ = cache.insert(1, 7), false),
-            (|cache| _ = cache.get_with(&1, || 7), false),
-            (
-                |cache| {
-                    cache.insert(1, 7);
-                    cache.invalidate(&1);
-                },
-                true,
-            ),
-            (|cache| cache.clear(), true),
-        ];
-        for (condition, expects) in CONDITIONS {
-            for (number, (meanwhile, holds)) in meanwhile.into_iter().enumerate() {
-                let cache = of_stripes(4);
-                let result = cache.transaction(|t| {
-                    expects(t, None);
-                    t.insert(2, 20);
-                    meanwhile(&cache);
-                });
-                let state = version(&cache, 1);
-                assert_eq!(result.is_ok(), holds, "{condition}, {number}");
-                assert_eq!(cache.contains_key(&2), holds, "{condition}, {number}");
-                let Err(aborted) = result else { continue };
-                assert_eq!((aborted.key, aborted.why), (1, WhyAborted::Conflict { current: state }));
-                assert!(state.is_some());
-            }
-        }
-    });
-}
-
-#[test]
-fn conditions_are_about_the_cache_and_never_about_own_writes() {
-    watched(|| {
-        for cache in caches() {
-            let first = cache.insert(1, 1);
-            let committed = cache.transaction(|t| {
-                t.insert(1, 10);
-                t.expect_version(&1, first);
-                t.compare_and_swap(1, first, 11);
-                t.remove(&1);
-                t.expect_version(&1, first);
-                t.insert(2, 20);
-                t.expect_version(&2, None);
-                t.compare_and_swap(2, Expected::Absent, 21);
-                // An own write, so this is no condition.
-                assert_eq!(t.read(&2), Some(21));
-            });
-            committed.unwrap();
-            assert_eq!((cache.get(&1), cache.get(&2)), (None, Some(21)));
-            // What is read after the own write is not expected of the cache.
-            let committed = cache.transaction(|t| {
-                t.insert(2, 30);
-                assert_eq!((t.read(&2), t.get(&3)), (Some(30), None));
-                cache.insert(2, 29);
-                cache.insert(3, 3);
-            });
-            committed.unwrap();
-            assert_eq!((cache.get(&2), cache.get(&3)), (Some(30), Some(3)));
-        }
-    });
-}
-
-#[test]
-fn several_conditions_on_one_key_must_all_hold() {
-    watched(|| {
-        for cache in caches() {
-            let first = cache.insert(1, 1);
-            let second = cache.insert(1, 2);
-            let states = [Expected::Version(first), Expected::Version(second), Expected::Absent];
-            for one in states {
-                for two in states {
-                    let both = cache.transaction(|t| {
-                        t.expect_version(&1, one);
-                        t.expect_version(&1, two);
-                    });
-                    assert_eq!(both.is_ok(), one == states[1] && two == states[1], "{one:?} and {two:?}");
-                    let swapped = cache.transaction(|t| {
-                        t.compare_and_swap(5, one, 1);
-                        t.expect_version(&5, two);
-                        t.invalidate(&5);
-                    });
-                    assert_eq!(swapped.is_ok(), one == states[2] && two == states[2], "{one:?} and {two:?} of nothing");
-                }
-            }
-            // Read before it changed, and expected as it is now.
-            let both = cache.transaction(|t| {
-                t.read(&1);
-                let third = cache.insert(1, 3);
-                t.expect_version(&1, third);
-            });
-            assert_eq!(both.unwrap_err().why, WhyAborted::Conflict { current: version(&cache, 1) });
-        }
     });
 }
 
@@ -503,32 +321,36 @@ fn transactions_of_nothing_of_conditions_alone_and_of_thousands() {
     });
 }
 
-/// Increments that many threads make of the same counters, each with others: none is lost.
-#[test]
-fn of_transactions_that_read_none_is_lost() {
-    watched(|| {
-        const TURNS: u64 = 200;
-        let (cache, tries) = (of_stripes(8), AtomicUsize::new(0));
-        (0..6).for_each(|key| _ = cache.insert(key, 0));
-        together(4, |thread| {
-            for turn in 0..TURNS {
-                loop {
-                    tries.fetch_add(1, SeqCst);
-                    let keys = [turn % 6, (turn + thread as u64) % 6, 5];
-                    let result = cache.transaction(|t| {
-                        for key in keys {
-                            let count = t.read(&key).expect("nobody removes it");
-                            common::dither();
-                            t.insert(key, count + 1);
-                        }
-                    });
-                    if result.is_ok() {
-                        break;
-                    }
-                }
+fn change_often<S: BuildHasher>(cache: &Cache<u64, u64, S>, keys: u64, rng: &mut Rng) {
+    let mut model: BTreeMap<u64, u64> = (0..keys / 2).map(|key| (key, key)).collect();
+    model.iter().for_each(|(key, value)| _ = cache.insert(*key, *value));
+    let changed = cache.transaction(|t| {
+        for step in 0..keys * 4 {
+            let key = rng.below(keys);
+            assert_eq!(t.get(&key), model.get(&key).copied(), "step {step} of {keys} keys");
+            if rng.below(3) == 0 {
+                assert_eq!(t.remove(&key), model.remove(&key));
+            } else {
+                t.insert(key, 1000 + step);
+                model.insert(key, 1000 + step);
             }
-        });
-        let sum: u64 = (0..6).map(|key| cache.get(&key).unwrap()).sum();
-        assert_eq!(sum, TURNS * 4 * 3);
+        }
+    });
+    changed.unwrap();
+    assert!((0..keys).all(|key| cache.get(&key) == model.get(&key).copied()), "{keys} keys");
+    assert_eq!(cache.len(), model.len());
+}
+
+/// Few changes and many, of few keys and many, in any order: what is read and what is left is what the last change of each key says.
+#[test]
+fn own_changes_are_found_again_however_many_there_are() {
+    watched(|| {
+        let mut rng = Rng::new(5);
+        for keys in (1..20).chain([100]) {
+            caches().iter().for_each(|cache| change_often(cache, keys, &mut rng));
+        }
+        for keys in (1..20).chain([100, 3000]) {
+            change_often(&of_stripes(8), keys, &mut rng);
+        }
     });
 }

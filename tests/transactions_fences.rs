@@ -141,8 +141,10 @@ fn a_commit_fences_the_loads_of_what_it_touches_and_of_no_other() {
     });
 }
 
+type Abort = fn(&Tried);
+
 /// How the body of `everything` comes to nothing.
-const ABORTS: [(&str, fn(&Tried)); 5] = [
+const ABORTS: [(&str, Abort); 5] = [
     ("a conflict of a swap", |cache| {
         let version = cache.insert(99, 0);
         let aborted = cache.transaction(|t| {

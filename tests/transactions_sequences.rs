@@ -12,12 +12,14 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use brindle::Aborted;
+use brindle::Builder;
 use brindle::Cache;
 use brindle::Cause;
 use brindle::Clock;
 use brindle::EqualSource;
 use brindle::Expected;
 use brindle::MockClock;
+use brindle::Ordering;
 use brindle::Transaction;
 use brindle::Version;
 use brindle::WhyAborted;
@@ -96,11 +98,13 @@ const STARTS: [(&str, Start); 6] = [
     }),
 ];
 
-fn tried(equal: EqualSource) -> (Tried, MockClock, Told) {
+type Choose = fn(Builder<u64, u64, Hasher>) -> Builder<u64, u64, Hasher>;
+
+fn tried(choose: Choose) -> (Tried, MockClock, Told) {
     let (clock, time) = Clock::mock();
     let told = Told::default();
     let log = Arc::clone(&told);
-    let builder = Cache::builder().stripes(4).hasher(Hasher::default()).clock(clock).equal_source(equal);
+    let builder = choose(Cache::builder().stripes(4).hasher(Hasher::default()).clock(clock));
     let builder = builder.removal_listener(move |removed: brindle::Removed<u64, u64>| {
         log.lock().unwrap().push((*removed.key(), *removed.value(), removed.cause()));
     });
@@ -185,9 +189,9 @@ fn change(t: &mut Transaction<'_, u64, u64, Hasher>, change: Change, key: u64, v
 }
 
 impl Pair {
-    fn new(equal: EqualSource) -> Self {
-        let (tried, time, told) = tried(equal);
-        let (model, model_time, _) = self::tried(equal);
+    fn new(choose: Choose) -> Self {
+        let (tried, time, told) = tried(choose);
+        let (model, model_time, _) = self::tried(choose);
         Pair { tried, model, told, times: [time, model_time] }
     }
 
@@ -277,8 +281,8 @@ impl Pair {
             }
         }
         let last = changes.iter().rfind(|change| change.writes());
-        if course.pending.is_some() && last == Some(&InsertFor(Duration::ZERO)) {
-            let own = told.remove(&course.pending.unwrap()).unwrap_or_default();
+        if let Some(own) = course.pending.filter(|_| last == Some(&InsertFor(Duration::ZERO))) {
+            let own = told.remove(&own).unwrap_or_default();
             assert!(own.is_empty() || own == [Cause::Expired], "{case}");
         }
         let cause = match course.start {
@@ -310,31 +314,41 @@ fn says_it_once(changes: &[Change]) -> bool {
     (1..changes.len()).all(|at| !matches!(changes[at], InsertAt(_)) || !changes[..at].contains(&changes[at]))
 }
 
-fn run_all(equal: EqualSource, most: usize) {
+/// Every sequence of at most so many changes, from every start. With one cache for all, or, where what is known of one key says something of
+/// others, one for each.
+fn run_all(name: &str, choose: Choose, most: usize, alone: bool) {
     let sequences = all_sequences(most);
-    for (name, start) in STARTS {
-        let pair = Pair::new(equal);
+    for (start_name, start) in STARTS {
+        let mut pair = Pair::new(choose);
         for (key, changes) in sequences.iter().filter(|changes| says_it_once(changes)).enumerate() {
-            pair.run(start, changes, key as u64, &format!("{changes:?} of {name}, {equal:?}"));
+            if alone {
+                pair = Pair::new(choose);
+            }
+            pair.run(start, changes, key as u64, &format!("{changes:?} of {start_name}, {name}"));
         }
     }
 }
 
 #[test]
 fn a_sequence_of_changes_ends_as_the_calls_one_by_one() {
-    watched(|| run_all(EqualSource::Refuse, 3));
+    watched(|| run_all("plain", |builder| builder, 3, false));
 }
 
 #[test]
 fn and_so_where_equal_sources_replace() {
-    watched(|| run_all(EqualSource::Replace, 2));
+    watched(|| run_all("equal sources replace", |builder| builder.equal_source(EqualSource::Replace), 2, false));
+}
+
+#[test]
+fn and_so_where_there_is_one_order_of_sources_and_room_for_no_tombstone() {
+    watched(|| run_all("floors", |builder| builder.stripes(1).ordering(Ordering::Global).tombstone_capacity(0), 2, true));
 }
 
 /// Where a write says nothing of its source, what earlier ones said stays true, though their values are never seen.
 #[test]
 fn what_was_said_of_the_source_stays_true() {
     watched(|| {
-        let (cache, _, told) = tried(EqualSource::Refuse);
+        let (cache, _, told) = tried(|builder| builder);
         cache.insert_at(1, 1, 9).unwrap();
         let aborted = cache
             .transaction(|t| {
