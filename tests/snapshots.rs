@@ -145,18 +145,16 @@ fn transfer(cache: &Cache<u64, u64>, accounts: u64, writing: Writing, rng: &mut 
         to.iter().for_each(|to| add(*to, amount as i64));
         return true;
     }
-    let made = cache.transaction(|t| {
-        let left = t.read(&from).expect("nothing is ever removed");
-        let total = amount * to.len() as u64;
-        if left < total {
-            return;
-        }
-        t.insert(from, left - total);
+    let made = cache.try_transaction(|t| {
+        // Out of sight for as long as another commits.
+        let left = t.read(&from).ok_or(())?;
+        t.insert(from, left.checked_sub(amount * to.len() as u64).ok_or(())?);
         for to in to {
-            let balance = t.read(&to).expect("nothing is ever removed");
+            let balance = t.read(&to).ok_or(())?;
             dither();
             t.insert(to, balance + amount);
         }
+        Ok::<_, ()>(())
     });
     made.is_ok()
 }
