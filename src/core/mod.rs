@@ -1,6 +1,7 @@
 //! Every operation of the cache as steps that never wait: make ready outside the lock (this is where user code runs), lock, one
 //! transition, unlock, effects. `read` takes no lock at all; `room` keeps the weight below the capacity; `effects` is what happens after;
-//! `load` gives whoever needs a value a `lease` to bring it, or a `seat` among those who wait for it.
+//! `load` gives whoever needs a value a `lease` to bring it, or a `seat` among those who wait for it; `writing` gives turns to write a key
+//! through the cache. `transaction`, `group` and `snapshot` are about many keys.
 
 mod compute;
 mod effects;
