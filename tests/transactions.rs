@@ -105,6 +105,32 @@ fn own_writes_are_read_and_the_cache_where_there_are_none() {
     });
 }
 
+/// A change is about what is there when the transaction commits, not when it was noted.
+#[test]
+fn what_comes_meanwhile_is_replaced_and_removed_like_the_rest() {
+    watched(|| {
+        for cache in caches() {
+            let committed = cache.transaction(|t| {
+                t.insert(1, 10);
+                assert_eq!(t.remove(&2), None);
+                t.invalidate(&3);
+                t.invalidate_at(&4, 5);
+                t.invalidate_at(&5, 5);
+                t.invalidate_at(&6, 5);
+                (1..=3).for_each(|key| _ = cache.insert(key, 1));
+                cache.insert_at(4, 1, 4).unwrap();
+                cache.insert_at(5, 1, 5).unwrap();
+                cache.insert(6, 1);
+                assert_eq!([1, 2, 3, 4, 5].map(|key| t.get(&key)), [Some(10), None, None, None, Some(1)]);
+            });
+            committed.unwrap();
+            let right = [Some(10), None, None, None, Some(1), None];
+            assert_eq!([1, 2, 3, 4, 5, 6].map(|key| cache.get(&key)), right);
+            assert_eq!(cache.len(), 2);
+        }
+    });
+}
+
 #[test]
 fn reads_of_the_cache_are_counted_as_any_other() {
     watched(|| {
