@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use brindle::Cache;
 use brindle::Clock;
+use brindle::EntryRef;
 use brindle::Expected;
 use brindle::Expiry;
 use brindle::Leased;
@@ -203,6 +204,16 @@ fn prepare(world: &Arc<World>, stripes: usize) -> Tried {
     cache
 }
 
+/// The same without any choice: the cache asks nothing but keys of their hashes, and whether they are equal.
+fn prepare_plain(world: &Arc<World>, stripes: usize) -> Tried {
+    let builder = Cache::builder().name(PLAIN).max_capacity(10_000).stripes(stripes).hasher(Hashing::default());
+    let cache = builder.build().unwrap();
+    (0..10).for_each(|id| _ = cache.insert(world.key(id), world.value(id + 1)));
+    cache
+}
+
+const PLAIN: &str = "plain";
+
 /// Every change and condition, key after key.
 const STEPS: u64 = 12;
 
@@ -250,7 +261,8 @@ fn committed() -> BTreeMap<u64, u64> {
 fn finish(cache: Tried, world: &Arc<World>, case: &str) {
     let entries: Vec<_> = cache.iter().collect();
     assert_eq!(cache.len(), entries.len(), "{case}");
-    assert_eq!(cache.weight(), entries.iter().map(|entry| 1 + entry.number() % 3).sum::<u64>(), "{case}");
+    let weigh = |entry: &EntryRef<Key, Value>| if cache.name() == Some(PLAIN) { 1 } else { 1 + entry.number() % 3 };
+    assert_eq!(cache.weight(), entries.iter().map(weigh).sum::<u64>(), "{case}");
     let stats = cache.stats();
     let left = stats.replaced + stats.invalidated + stats.evicted + stats.expired + stats.cleared;
     assert_eq!((stats.inserts, stats.flights), (left + entries.len() as u64, 0), "{case}");
@@ -364,6 +376,47 @@ fn user_code_that_panics_at_any_call_leaves_all_or_nothing() {
         for hook in FIRST.into_iter().chain(LAST) {
             for stripes in [1, 4] {
                 let calls = (1..).take_while(|call| commit_with(hook, *call, stripes)).count();
+                assert!(calls > 0, "{hook:?} is never asked");
+            }
+        }
+    });
+}
+
+/// Nothing but plain changes of so many keys that are there and as many that are not, in a cache without choices.
+fn commit_plainly(hook: Hook, call: u64, stripes: usize, keys: u64) -> bool {
+    let case = format!("{hook:?} at call {call}, {stripes} stripes, {keys} keys");
+    let world = World::new();
+    let cache = prepare_plain(&world, stripes);
+    let before = state(&cache);
+    world.arm(hook, call);
+    let result = survives(|| {
+        cache.transaction(|t| {
+            for id in (0..keys).chain(10..10 + keys) {
+                match id % 3 {
+                    0 => t.insert(world.key(id), world.value(100 + id)),
+                    1 => t.invalidate(&world.key(id)),
+                    _ => drop(t.remove(&world.key(id))),
+                }
+            }
+        })
+    });
+    let fired = world.disarm();
+    let after = state(&cache);
+    let written = (0..keys).chain(10..10 + keys).filter(|id| id % 3 == 0).map(|id| (id, 100 + id));
+    let done = numbers(&after) == (keys..10).map(|id| (id, id + 1)).chain(written).collect();
+    assert!(done || (fired && after == before), "{case}: {:?}", numbers(&after));
+    assert!(!fired || after == before || LAST.contains(&hook), "something has changed: {case}");
+    assert!(!result.is_some_and(|result| result.is_err()), "{case}");
+    finish(cache, &world, &case);
+    fired
+}
+
+#[test]
+fn nor_of_plain_changes_in_a_plain_cache() {
+    watched(|| {
+        for hook in [Hook::Hash, Hook::Eq, Hook::CloneKey, Hook::CloneValue, Hook::DropKey, Hook::DropValue] {
+            for (stripes, keys) in [(1, 3), (4, 3), (1, 10), (16, 10)] {
+                let calls = (1..).take_while(|call| commit_plainly(hook, *call, stripes, keys)).count();
                 assert!(calls > 0, "{hook:?} is never asked");
             }
         }

@@ -364,3 +364,38 @@ fn weights_are_kept_by_transactions_of_all_sizes() {
         }
     });
 }
+
+/// Plain changes in caches without choices, which evict all the time: of four threads at once.
+#[test]
+fn plain_transactions_of_more_than_there_is_room_for() {
+    watched(|| {
+        const THREADS: usize = 4;
+        for (capacity, stripes) in [(0, 1), (1, 4), (10, 1), (10, 8), (100, 4)] {
+            let census = Census::default();
+            let cache: Cache<u64, Counted> = Cache::builder().max_capacity(capacity).stripes(stripes).build().unwrap();
+            let (here, checked) = (Barrier::new(THREADS), Barrier::new(THREADS));
+            together(THREADS, |thread| {
+                let mut rng = Rng::new(thread as u64 + capacity);
+                for round in 0..150 {
+                    let written = cache.transaction(|t| {
+                        for _ in 0..rng.below(30) {
+                            let key = rng.below(60);
+                            if rng.below(4) == 0 { t.invalidate(&key) } else { t.insert(key, census.value(key)) }
+                        }
+                    });
+                    assert!(written.is_ok());
+                    if thread == 0 {
+                        cache.set_capacity(capacity / (1 + round % 2));
+                    }
+                    here.wait();
+                    assert!(cache.weight() <= cache.capacity(), "{} of {} in round {round}", cache.weight(), cache.capacity());
+                    assert_eq!(cache.weight(), cache.iter().inspect(|entry| assert_eq!(entry.id(), *entry.key())).count() as u64);
+                    checked.wait();
+                }
+            });
+            cache.clear();
+            cache.reclaim();
+            assert_eq!(census.alive(), 0, "values are left");
+        }
+    });
+}
