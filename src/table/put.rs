@@ -22,6 +22,7 @@ use super::locked::Resident;
 use super::node::CLAIMED;
 use super::node::HASH_MASK;
 use super::node::Node;
+use super::node::RETIRED;
 use super::node::SOURCED;
 use super::node::TIMED;
 use super::node::UNEVICTABLE;
@@ -303,6 +304,8 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
             // There is room: the entry that went out of sight had a place.
             self.index().link(node.hash(), slot);
         } else {
+            // Before the new value is seen, so that no walk over the entries yields this one after it.
+            node.set(RETIRED);
             self.index().swap(old, slot);
         }
     }
