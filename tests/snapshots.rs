@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
@@ -367,6 +369,93 @@ fn it_ends_however_fast_others_write() {
                     cache.insert(rng.below(20), rng.next());
                 }
             });
+        }
+    });
+}
+
+#[test]
+fn it_counts_one_read_for_each_key() {
+    watched(|| {
+        let cache = of_stripes(4);
+        (0..4).for_each(|key| _ = cache.insert(key, key));
+        cache.get_many_snapshot(&[0, 1, 2, 3]);
+        assert_eq!((cache.stats().hits, cache.stats().misses), (4, 0));
+        cache.get_many_snapshot(&[0, 1, 8, 1, 9]);
+        assert_eq!((cache.stats().hits, cache.stats().misses), (7, 2));
+    });
+}
+
+thread_local! {
+    /// Runs at every copy of a value that this thread makes.
+    static AT_CLONE: RefCell<Option<Box<dyn FnMut()>>> = const { RefCell::new(None) };
+}
+
+/// A value whose copying lets the test come between.
+#[derive(PartialEq, Eq, Debug)]
+struct Copied(u64);
+
+impl Clone for Copied {
+    fn clone(&self) -> Self {
+        // Taken out: what it runs may copy values.
+        if let Some(mut hook) = AT_CLONE.take() {
+            hook();
+            AT_CLONE.set(Some(hook));
+        }
+        Copied(self.0)
+    }
+}
+
+/// Keys 0 to 2 are there, 3 to 5 are not, and so after each of these, in turns.
+type Between = fn(&Cache<u64, Copied>, u64);
+
+const BETWEEN: [(&str, Between); 5] = [
+    ("all replaced at once", |cache, n| _ = cache.transaction(|t| (0..3).for_each(|key| t.insert(key, Copied(n)))).unwrap()),
+    ("one replaced", |cache, n| _ = cache.insert(n % 3, Copied(n))),
+    ("one removed", |cache, n| _ = cache.remove(&(n % 3))),
+    ("one more", |cache, n| _ = cache.insert(3 + n % 3, Copied(n))),
+    ("all moved", |cache, n| {
+        let moved = cache.transaction(|t| {
+            for key in 0..3 {
+                let (from, to) = if n % 2 == 0 { (key, key + 3) } else { (key + 3, key) };
+                t.invalidate(&from);
+                t.insert(to, Copied(n));
+            }
+        });
+        moved.unwrap();
+    }),
+];
+
+fn now_there(cache: &Cache<u64, Copied>, keys: &[u64]) -> Vec<Option<u64>> {
+    keys.iter().map(|key| cache.with(key, |value| value.0)).collect()
+}
+
+/// Others write just while the snapshot copies its n-th value, or each of its values from the n-th on: what it shows was there at some moment.
+#[test]
+fn whoever_comes_between_it_shows_one_moment() {
+    watched(|| {
+        for stripes in [1, 4] {
+            for (name, between) in BETWEEN {
+                for keys in [[0, 1, 2, 0, 1], [3, 0, 1, 2, 4], [2, 5, 1, 0, 4]] {
+                    for (from, to) in (1..8).flat_map(|n| [(n, n), (n, u64::MAX)]) {
+                        let case = format!("{name} at copies {from} to {to} of {keys:?}, {stripes} stripes");
+                        let cache: Cache<u64, Copied> = Cache::builder().stripes(stripes).build().unwrap();
+                        (0..3).for_each(|key| _ = cache.insert(key, Copied(100)));
+                        let moments = Rc::new(RefCell::new(vec![now_there(&cache, &keys)]));
+                        let (hooked, seen, mut copies) = (cache.clone(), Rc::clone(&moments), 0);
+                        AT_CLONE.set(Some(Box::new(move || {
+                            copies += 1;
+                            if (from..=to).contains(&copies) {
+                                between(&hooked, copies);
+                                seen.borrow_mut().push(now_there(&hooked, &keys));
+                            }
+                        })));
+                        let shown = cache.get_many_snapshot(&keys);
+                        AT_CLONE.set(None);
+                        let shown: Vec<_> = shown.into_iter().map(|value| value.map(|value| value.0)).collect();
+                        assert!(moments.borrow().contains(&shown), "{shown:?} was never so, but {moments:?}: {case}");
+                    }
+                }
+            }
         }
     });
 }

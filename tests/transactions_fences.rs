@@ -276,6 +276,30 @@ fn a_call_for_many_keys_keeps_what_the_commit_left_alone() {
     });
 }
 
+/// An error that is remembered is no answer any more for keys that a commit has touched.
+#[test]
+fn a_commit_ends_what_is_remembered_of_failures_and_an_abort_does_not() {
+    watched(|| {
+        let builder = || Cache::builder().stripes(4).hasher(Spread(true)).negative_ttl(Duration::from_secs(1000));
+        for (turn, (name, abort)) in ABORTS.into_iter().enumerate() {
+            let cache = builder().build().unwrap();
+            all().for_each(|key| assert!(cache.try_get_with(&key, || Err::<u64, _>(turn)).is_err()));
+            abort(&cache);
+            let loads = cache.stats().loads;
+            all().for_each(|key| assert!(cache.try_get_with(&key, || Ok::<_, usize>(NEW)).is_err(), "{key} after {name}"));
+            assert_eq!(cache.stats().loads, loads, "{name}");
+        }
+        let cache = builder().build().unwrap();
+        all().for_each(|key| assert!(cache.try_get_with(&key, || Err::<u64, _>(0)).is_err()));
+        cache.transaction(everything).unwrap();
+        for key in all() {
+            let answer = cache.try_get_with(&key, || Ok::<_, i32>(NEW)).ok();
+            let right = if WRITES.contains(&key) { Some(WRITTEN) } else { ENDS.contains(&key).then_some(NEW) };
+            assert_eq!(answer, right, "key {key}");
+        }
+    });
+}
+
 /// Uses the cache, the keys of the transaction among all, when it is called.
 struct Calls(Cache<u64, u64>, AtomicUsize);
 
