@@ -340,6 +340,11 @@ fn and_so_where_equal_sources_replace() {
 }
 
 #[test]
+fn and_so_where_loads_may_serve_what_has_expired() {
+    watched(|| run_all("stale", |builder| builder.serve_stale(Duration::from_secs(1000)), 2, false));
+}
+
+#[test]
 fn and_so_where_there_is_one_order_of_sources_and_room_for_no_tombstone() {
     watched(|| run_all("floors", |builder| builder.stripes(1).ordering(Ordering::Global).tombstone_capacity(0), 2, true));
 }
