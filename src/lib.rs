@@ -48,7 +48,8 @@
 //! | a key and its source | [`write_through`](Cache::write_through) | the old value until the source has acknowledged the new one; never again after |
 //! | nothing: many keys are read | [`get_many_snapshot`](Cache::get_many_snapshot) | the values of one moment |
 //!
-//! Features, all off unless chosen: `tokio` (timers of waiting tasks are tokio's), `load-times` (a histogram of load times).
+//! Features, all off unless chosen: `tokio` (timers of waiting tasks are tokio's), `load-times` (a histogram of load times), `write-behind`
+//! (`WriteBehind`: writes that reach the source of truth later, in batches).
 //!
 //! # What it costs
 //!
@@ -69,6 +70,8 @@
 #![deny(missing_docs)]
 #![deny(unsafe_op_in_unsafe_fn)]
 
+#[cfg(feature = "write-behind")]
+mod behind;
 mod builder;
 mod cache;
 mod config;
@@ -91,6 +94,22 @@ mod table;
 mod time;
 mod unwind;
 
+#[cfg(feature = "write-behind")]
+pub use crate::behind::AsyncSink;
+#[cfg(feature = "write-behind")]
+pub use crate::behind::Pending;
+#[cfg(feature = "write-behind")]
+pub use crate::behind::Sink;
+#[cfg(feature = "write-behind")]
+pub use crate::behind::SinkError;
+#[cfg(feature = "write-behind")]
+pub use crate::behind::Unwritten;
+#[cfg(feature = "write-behind")]
+pub use crate::behind::WhyUnwritten;
+#[cfg(feature = "write-behind")]
+pub use crate::behind::WriteBehind;
+#[cfg(feature = "write-behind")]
+pub use crate::behind::WriteBehindBuilder;
 pub use crate::builder::Builder;
 pub use crate::cache::Cache;
 pub use crate::cache::EntryOf;

@@ -213,7 +213,7 @@ impl<K: Eq, V> Core<K, V> {
         let (mut step, mut stale, mut closed) = (None, None, None);
         self.transition(hash, |locked, now| {
             let keep = |pin| EntryRef::new(self.table.keep(self.table.stripe_of(hash), pin));
-            match if wish.afresh { None } else { locked.find_serving(hash, key, now) } {
+            match if wish.afresh { locked.find_held(hash, key) } else { locked.find_serving(hash, key, now) } {
                 Some(Serving::Live(resident)) => {
                     step = Some(Step::Value(keep(locked.pin(resident))));
                     return;

@@ -7,6 +7,8 @@ mod compute;
 mod effects;
 mod fresh;
 mod group;
+#[cfg(feature = "write-behind")]
+mod hold;
 mod iter;
 mod lease;
 mod load;
@@ -47,6 +49,8 @@ pub use self::compute::Computed;
 pub use self::compute::Op;
 pub(crate) use self::fresh::Hit;
 pub(crate) use self::group::Grouping;
+#[cfg(feature = "write-behind")]
+pub(crate) use self::hold::Unheld;
 pub use self::iter::Iter;
 pub use self::lease::Lease;
 pub(crate) use self::load::Step;

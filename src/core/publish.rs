@@ -129,8 +129,8 @@ impl<K: Eq + Clone, V: Clone> Core<K, V> {
             if !flight.is_led_by(lease.token(), lease_now) {
                 return Try::Not(WhyUnfilled::TimedOut);
             }
-            let written = locked.is_being_written(hash, &flight.subject, lease_now);
-            if written || locked.ended_since(terms.groups(), flight.mark()) {
+            let meanwhile = !locked.has_no_lines() && locked.is_being_written(hash, &flight.subject, lease_now, now);
+            if meanwhile || locked.ended_since(terms.groups(), flight.mark()) {
                 closed = locked.refuse(hash, flight);
                 return Try::Not(WhyUnfilled::Fenced);
             }

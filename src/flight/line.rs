@@ -18,6 +18,8 @@ pub(crate) struct Line<S> {
     /// Tells this line from every other one of the process.
     number: u64,
     seats: Mutex<Seats>,
+    /// A turn has begun and not ended.
+    active: AtomicBool,
     /// Somebody else has written or invalidated the key since the turn began.
     fenced: AtomicBool,
     /// An earlier turn was overdue: what came of it nobody knows.
@@ -53,6 +55,7 @@ impl<S> Line<S> {
             subject,
             number,
             seats: Mutex::new(Seats::new(number, deadline)),
+            active: AtomicBool::new(false),
             fenced: AtomicBool::new(false),
             doubtful: AtomicBool::new(false),
             mark: AtomicU64::new(0),
@@ -136,11 +139,21 @@ impl<S> Line<S> {
 
     /// A turn begins, at this revision, with the entry of revision `shown` to be seen by readers.
     pub(crate) fn begin(&self, mark: u64, shown: u64) {
+        self.active.store(true, Ordering::SeqCst);
         self.fenced.store(false, Ordering::SeqCst);
         self.doubtful.store(false, Ordering::SeqCst);
         // Relaxed: written and read under the stripe's lock.
         self.mark.store(mark, Ordering::Relaxed);
         self.shown.store(shown, Ordering::Relaxed);
+    }
+
+    /// The turn that had begun has ended, or is given up.
+    pub(crate) fn end(&self) {
+        self.active.store(false, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_active(&self) -> bool {
+        self.active.load(Ordering::SeqCst)
     }
 
     pub(crate) fn fence(&self) {

@@ -10,6 +10,7 @@ mod seats;
 
 use std::collections::BTreeMap;
 
+use crate::lineage;
 use crate::sync::AtomicBool;
 use crate::sync::AtomicU64;
 use crate::sync::Mutex;
@@ -132,7 +133,9 @@ impl<S, T> Flight<S, T> {
             return Look::Called(token);
         }
         if seats.is_overdue(now) {
+            let holder = seats.holder;
             let (token, former) = seats.take(Some(seat), until);
+            lineage::pass_on(holder, token);
             drop(seats);
             drop(former);
             return Look::Overdue(token);
@@ -155,7 +158,12 @@ impl<S, T> Flight<S, T> {
     pub(crate) fn take_overdue(&self, now: u64, until: u64) -> Option<Token> {
         let mut seats = self.seats.lock();
         let overdue = seats.is_overdue(now) && self.landed.get().is_none();
-        overdue.then(|| seats.take(None, until).0)
+        overdue.then(|| {
+            let holder = seats.holder;
+            let (token, _) = seats.take(None, until);
+            lineage::pass_on(holder, token);
+            token
+        })
     }
 
     /// The holder of `token` gives up: the lease passes to whoever waits longest. It keeps its deadline until he comes, so that nobody
@@ -166,7 +174,11 @@ impl<S, T> Flight<S, T> {
             return HandOver::Late;
         }
         let deadline = seats.deadline;
-        seats.call(deadline).map_or(HandOver::Nobody, HandOver::Called)
+        let called = seats.call(deadline);
+        if called.is_some() {
+            lineage::pass_on(token, seats.holder);
+        }
+        called.map_or(HandOver::Nobody, HandOver::Called)
     }
 
     /// Does anybody wait?

@@ -309,7 +309,7 @@ impl<K, V> Locked<'_, K, V> {
         // A few walks for all that are open now, not one for each.
         self.state.flights.next_overdue = first.max(now.saturating_add((last - now) / 8));
         for (hash, line) in left {
-            self.end_line(hash, &line, now);
+            self.give_up_turn(hash, &line, now);
             self.state.flights.ended.push(Ended::Turn { line, next: None });
         }
         self.count_flights();

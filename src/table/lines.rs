@@ -87,6 +87,11 @@ impl<K> Lines<K> {
 }
 
 impl<K, V> Locked<'_, K, V> {
+    #[inline(always)]
+    pub(crate) fn has_no_lines(&self) -> bool {
+        self.state.flights.lines.is_empty()
+    }
+
     /// The line of those who write `key`.
     pub(crate) fn line<Q>(&self, hash: u64, key: &Q) -> Option<Arc<Line<K>>>
     where
@@ -113,7 +118,10 @@ impl<K, V> Locked<'_, K, V> {
     pub(crate) fn pass_turn(&mut self, hash: u64, line: &Arc<Line<K>>, token: Token) {
         let next = match line.pass(token) {
             Passed::Late => return,
-            Passed::Next(waiter) => waiter,
+            Passed::Next(waiter) => {
+                line.end();
+                waiter
+            }
             Passed::Nobody => {
                 drop(self.state.flights.lines.remove(hash, line.number()));
                 self.count_flights();
@@ -124,19 +132,26 @@ impl<K, V> Locked<'_, K, V> {
         self.state.flights.ended.push(Ended::Turn { line: Arc::clone(line), next });
     }
 
-    /// May a load of `key` not be stored because the key is being written? A turn that is overdue, and nobody waits for, does not count.
-    pub(crate) fn is_being_written<Q>(&self, hash: u64, key: &Q, now: u64) -> bool
+    /// May a load of `key` not be stored because the key is being written? By a turn that is overdue only the loads that are under way when
+    /// that is found out are held up.
+    pub(crate) fn is_being_written<Q>(&mut self, hash: u64, key: &Q, lease_now: u64, now: u64) -> bool
     where
         Q: Equivalent<K> + ?Sized,
     {
-        let Some(line) = self.state.flights.lines.get(hash, key) else { return false };
-        let (until, attended) = line.due();
-        attended || !is_due(until, now)
+        let Some(line) = self.line(hash, key).filter(|line| line.is_active()) else { return false };
+        if is_due(line.due().0, lease_now) {
+            self.give_up_turn(hash, &line, now);
+        }
+        true
     }
 
-    /// A line was left by one who did not end his turn: what readers were shown meanwhile goes, and what is loaded is not stored. The
+    /// Whoever has the turn did not end it in time: what readers were shown meanwhile goes, and what is being loaded is not stored. The
     /// entry is known by its revision, and what is loaded by its hash, as keys are not compared here.
-    pub(super) fn end_line(&mut self, hash: u64, line: &Line<K>, now: u64) {
+    pub(super) fn give_up_turn(&mut self, hash: u64, line: &Line<K>, now: u64) {
+        if !line.is_active() {
+            return;
+        }
+        line.end();
         self.fence_hash(hash);
         let shown = line.shown();
         let spot = self.index().find(hash, |slot| shown != 0 && self.node(slot).revision() == shown);

@@ -9,6 +9,8 @@ mod flights;
 mod graves;
 mod groups;
 mod growth;
+#[cfg(feature = "write-behind")]
+mod hold;
 mod index;
 mod lines;
 mod locked;

@@ -124,7 +124,7 @@ impl<'a, K, V> Locked<'a, K, V> {
         }
         self.index().unlink(node.hash(), spot);
         // Whoever pinned it on a walk over the entries sees that it is over.
-        node.set(RETIRED);
+        node.retire();
         true
     }
 
