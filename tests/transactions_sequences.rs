@@ -9,6 +9,7 @@ use std::hash::DefaultHasher;
 use std::mem::take;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::task::Poll;
 use std::time::Duration;
 
 use brindle::Aborted;
@@ -24,6 +25,7 @@ use brindle::Transaction;
 use brindle::Version;
 use brindle::WhyAborted;
 
+use common::executor::Task;
 use common::watched;
 
 type Hasher = BuildHasherDefault<DefaultHasher>;
@@ -394,5 +396,39 @@ fn what_was_said_of_the_source_stays_true() {
         assert!(matches!(aborted.unwrap_err().why, WhyAborted::Superseded { .. }));
         assert_eq!(cache.insert_at(3, 1, 1).map_err(|_| ()).map(Version::source), Ok(1), "nothing was buried");
         assert_eq!(*told.lock().unwrap(), [(1, 1, Cause::Replaced), (1, 3, Cause::Invalidated)]);
+    });
+}
+
+/// Expired values that loads may still serve: an abort leaves them, with what is known of their source, a commit ends them.
+#[test]
+fn what_is_stale_goes_with_a_commit_and_stays_with_an_abort() {
+    watched(|| {
+        type Body = fn(&mut Transaction<'_, u64, u64, Hasher>);
+        let bodies: [Body; 4] = [
+            |t| t.insert_with_ttl(1, 2, Duration::ZERO),
+            |t| _ = t.remove(&1),
+            |t| t.invalidate(&1),
+            |t| t.invalidate_at(&1, 11),
+        ];
+        for body in bodies {
+            for commits in [false, true] {
+                let (cache, time, _) = tried(|builder| builder.serve_stale(Duration::from_secs(1000)));
+                (STARTS[5].1)(&cache, 1, &time);
+                let done = cache.transaction(|t| {
+                    body(t);
+                    if !commits {
+                        t.expect_version(&OTHER, cache.insert(2, 2));
+                    }
+                });
+                assert_eq!(done.is_ok(), commits);
+                // One loads, and the other is served what is stale, if anything is.
+                let mut loads = Task::new(cache.get_with_async(&1, std::future::pending()));
+                loads.pends();
+                let mut served = Task::new(cache.get_with_async(&1, std::future::pending()));
+                let stale = served.poll();
+                assert_eq!(stale, if commits { Poll::Pending } else { Poll::Ready(FIRST) });
+                assert!(cache.insert_at(1, 3, 9).is_err(), "10 is known");
+            }
+        }
     });
 }
