@@ -337,8 +337,20 @@ fn a_sequence_of_changes_ends_as_the_calls_one_by_one() {
 }
 
 #[test]
-fn and_so_where_equal_sources_replace() {
-    watched(|| run_all("equal sources replace", |builder| builder.equal_source(EqualSource::Replace), 2, false));
+fn and_so_whatever_has_been_chosen() {
+    watched(|| {
+        let choices: [(&str, Choose); 6] = [
+            ("equal sources replace", |builder| builder.equal_source(EqualSource::Replace)),
+            ("idle entries expire", |builder| builder.time_to_idle(Duration::from_secs(3600))),
+            ("a weigher", |builder| builder.weigher(|_, value| value % 3)),
+            ("groups", |builder| builder.group_by(|_, value| [value % 2])),
+            ("backoff", |builder| builder.negative_ttl(Duration::from_secs(1)).load_timeout(Duration::from_secs(1))),
+            ("much at once", |builder| {
+                builder.equal_source(EqualSource::Replace).time_to_live(Duration::from_secs(3600)).group_by(|_, _| [0])
+            }),
+        ];
+        choices.into_iter().for_each(|(name, choose)| run_all(name, choose, 2, false));
+    });
 }
 
 #[test]
