@@ -78,6 +78,58 @@ pub struct TooHeavy<K, V> {
     pub capacity: u64,
 }
 
+/// A transaction that changed nothing, because one of its keys is not in the state that it needs.
+///
+/// Read again, and start over from what is there, if the transaction still makes sense.
+///
+/// ```
+/// use brindle::WhyAborted;
+/// let cache = brindle::Cache::new(100);
+/// let version = cache.insert("k", 1);
+/// let aborted = cache.transaction(|t| {
+///     t.expect_version(&"other", version);
+///     t.insert("k", 2);
+/// }).unwrap_err();
+/// assert_eq!((aborted.key, aborted.why), ("other", WhyAborted::Conflict { current: None }));
+/// assert_eq!(aborted.others, [("k", 2)]);
+/// ```
+#[non_exhaustive]
+pub struct Aborted<K, V> {
+    /// The key.
+    pub key: K,
+    /// What stands in the way.
+    pub why: WhyAborted,
+    /// The value that was to be written for the key, if there was one, given back.
+    pub value: Option<V>,
+    /// The other keys and values that were to be written, given back.
+    pub others: Vec<(K, V)>,
+}
+
+/// What a [transaction](crate::Cache::transaction) found of a key, and could not go on with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum WhyAborted {
+    /// The key is not in the expected state: this is the version that it has, if it has an entry.
+    Conflict {
+        /// The entry's version; `None` if the key is absent.
+        current: Option<Version>,
+    },
+    /// A source version is not newer than what is known of the key.
+    Superseded {
+        /// As in [`Superseded::current`].
+        current: Version,
+    },
+}
+
+/// A [`try_transaction`](crate::Cache::try_transaction) that changed nothing.
+#[non_exhaustive]
+pub enum TransactionError<K, V, E> {
+    /// One of its keys is not in the state that it needs.
+    Aborted(Aborted<K, V>),
+    /// Its body gave up, with this error.
+    Failed(E),
+}
+
 /// A load that brought no value.
 ///
 /// ```
@@ -197,6 +249,37 @@ impl<K, V> fmt::Display for Conflict<K, V> {
     }
 }
 
+impl fmt::Display for WhyAborted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WhyAborted::Conflict { current: Some(version) } => {
+                write!(f, "a key of the transaction has version {version}: start again from the current entries")
+            }
+            WhyAborted::Conflict { current: None } => {
+                f.write_str("a key of the transaction has no entry: start again from the current entries")
+            }
+            WhyAborted::Superseded { current } => {
+                write!(f, "a newer state of a key of the transaction is known (version {current}): read the source again")
+            }
+        }
+    }
+}
+
+impl<K, V> fmt::Display for Aborted<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.why.fmt(f)
+    }
+}
+
+impl<K, V, E: fmt::Display> fmt::Display for TransactionError<K, V, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TransactionError::Aborted(aborted) => aborted.fmt(f),
+            TransactionError::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
 impl<K, V> fmt::Display for TooHeavy<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -228,6 +311,32 @@ impl<K, V> fmt::Debug for TooHeavy<K, V> {
     }
 }
 
+impl<K, V> fmt::Debug for Aborted<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Aborted").field("why", &self.why).finish_non_exhaustive()
+    }
+}
+
+impl<K, V, E: fmt::Debug> fmt::Debug for TransactionError<K, V, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TransactionError::Aborted(aborted) => f.debug_tuple("Aborted").field(aborted).finish(),
+            TransactionError::Failed(error) => f.debug_tuple("Failed").field(error).finish(),
+        }
+    }
+}
+
+impl<K, V, E: Error + 'static> Error for TransactionError<K, V, E> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            // As in `LoadError`.
+            TransactionError::Failed(error) => error.source(),
+            TransactionError::Aborted(_) => None,
+        }
+    }
+}
+
+impl<K, V> Error for Aborted<K, V> {}
 impl<K, V> Error for Superseded<K, V> {}
 impl<K, V> Error for Conflict<K, V> {}
 impl<K, V> Error for TooHeavy<K, V> {}

@@ -1,6 +1,7 @@
 //! Plain data that passes between the rooms: what is to be written, why an entry left, what a stripe counted.
 
 use crate::rule::swap::Condition;
+use crate::rule::swap::Expected;
 use crate::rule::version::Claim;
 use crate::rule::version::Version;
 
@@ -40,6 +41,12 @@ pub(crate) trait Terms {
 
     /// Does a load bring it?
     fn is_leased(&self) -> bool;
+
+    /// The groups that the entry will be in.
+    #[inline(always)]
+    fn groups(&self) -> &[u64] {
+        self.special().map_or(&[], |special| &special.groups)
+    }
 }
 
 /// The terms of a write that asks for nothing.
@@ -67,7 +74,7 @@ impl Terms for Plain {
 }
 
 /// The terms of a write that may ask for anything.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Special {
     pub(crate) hash: u64,
     pub(crate) weight: u64,
@@ -86,6 +93,8 @@ pub(crate) struct Special {
     pub(crate) assumed: Option<Option<Version>>,
     /// Refuse the write if the value weighs more than the cache may, instead of taking it in and out.
     pub(crate) refuse_heavy: bool,
+    /// The groups that the entry will be in, each once.
+    pub(crate) groups: Box<[u64]>,
 }
 
 impl Terms for Special {
@@ -102,6 +111,50 @@ impl Terms for Special {
     #[inline(always)]
     fn is_leased(&self) -> bool {
         self.leased
+    }
+}
+
+/// What a transaction wants of one key.
+pub(crate) struct Wanted {
+    pub(crate) hash: u64,
+    /// The states in which it wants to find the key: all must hold.
+    pub(crate) expected: Vec<Expected>,
+    /// The newest source that it says a state of the key has. That must be news.
+    pub(crate) said: Option<u64>,
+    /// Every state of the key below this source is dead.
+    pub(crate) below: Option<u64>,
+    pub(crate) end: End,
+}
+
+/// What becomes of a key.
+pub(crate) enum End {
+    /// It stays as it is, but for what is declared dead.
+    Stays,
+    Gone,
+    Written(Special),
+}
+
+impl Wanted {
+    pub(crate) fn new(hash: u64) -> Self {
+        Wanted { hash, expected: Vec::new(), said: None, below: None, end: End::Stays }
+    }
+
+    /// Does it change the key, or end what may be there?
+    pub(crate) fn touches(&self) -> bool {
+        self.below.is_some() || !matches!(self.end, End::Stays)
+    }
+
+    /// The source that an earlier state of the same transaction was said to have.
+    pub(crate) fn said_before(&self) -> Option<u64> {
+        match &self.end {
+            End::Written(terms) if matches!(terms.claim, Claim::At(_)) => None,
+            _ => self.said,
+        }
+    }
+
+    /// What the last written value can claim that nobody gave a source.
+    pub(crate) fn inherited(&self) -> Claim {
+        self.said.max(self.below).map_or(Claim::Unversioned, Claim::Atop)
     }
 }
 

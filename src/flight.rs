@@ -23,6 +23,8 @@ pub(crate) struct Flight<S, T> {
     number: u64,
     fenced: AtomicBool,
     mark: AtomicU64,
+    /// Seats from this number on were taken after what it brings was declared dead.
+    late_from: AtomicU64,
     /// What came of it; `None` if nothing did and everybody has to start again. In a box, as most flights have nobody to tell.
     landed: OnceLock<Option<Box<T>>>,
     seats: Mutex<Seats>,
@@ -37,16 +39,17 @@ struct Seats {
     called: Option<Number>,
     /// In the order in which they came. A seat has no waiter until its owner has looked for the first time.
     waiting: BTreeMap<Number, Option<Waiter>>,
-    next: Number,
+    /// Somebody has ever taken a seat.
+    taken: bool,
 }
 
 pub(crate) type Token = u64;
 pub(crate) type Number = u64;
 
-/// Different for every lease and every flight of the process.
-fn next_number() -> u64 {
+/// Different for every lease, flight and seat of the process, and greater than those that this thread knows of.
+pub(crate) fn next_number() -> u64 {
     static NUMBERS: AtomicU64 = AtomicU64::new(1);
-    // Relaxed: numbers need only differ.
+    // Relaxed: numbers rise in the counter's own order, and who compares two has seen to it, by a lock, that one was drawn first.
     NUMBERS.fetch_add(1, Ordering::Relaxed)
 }
 
@@ -75,12 +78,13 @@ impl<S, T> Flight<S, T> {
     /// A flight whose first lease is overdue at `deadline`. That lease's token is the flight's number.
     pub(crate) fn new(subject: S, deadline: u64) -> Self {
         let number = next_number();
-        let seats = Seats { lease: number, deadline, called: None, waiting: BTreeMap::new(), next: 0 };
+        let seats = Seats { lease: number, deadline, called: None, waiting: BTreeMap::new(), taken: false };
         Flight {
             subject,
             number,
             fenced: AtomicBool::new(false),
             mark: AtomicU64::new(0),
+            late_from: AtomicU64::new(Number::MAX),
             landed: OnceLock::new(),
             seats: Mutex::new(seats),
         }
@@ -89,7 +93,7 @@ impl<S, T> Flight<S, T> {
     /// What it carried, once nobody else knows it.
     pub(crate) fn into_subject(self) -> S {
         let seats = self.seats.into_inner();
-        if seats.next == 0 {
+        if !seats.taken {
             // Nobody ever sat here, so there is nothing to give back, and no need to look for it.
             mem::forget(seats);
         }
@@ -128,8 +132,8 @@ impl<S, T> Flight<S, T> {
     /// Takes a seat among those who wait.
     pub(crate) fn sit(&self) -> Number {
         let mut seats = self.seats.lock();
-        let number = seats.next;
-        seats.next += 1;
+        let number = next_number();
+        seats.taken = true;
         seats.waiting.insert(number, None);
         number
     }
@@ -237,6 +241,15 @@ impl<S, T> Flight<S, T> {
     /// Notes how far things are. Relaxed: noted before anybody else knows the flight.
     pub(crate) fn set_mark(&self, mark: u64) {
         self.mark.store(mark, Ordering::Relaxed);
+    }
+
+    /// What it brings is not for those who took seats from `number` on.
+    pub(crate) fn set_late_from(&self, number: Number) {
+        self.late_from.store(number, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_late(&self, seat: Number) -> bool {
+        seat >= self.late_from.load(Ordering::SeqCst)
     }
 
     /// When the lease is overdue, unless somebody is there to take it over then.

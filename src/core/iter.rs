@@ -10,7 +10,8 @@ use super::Core;
 /// Iterator over the entries of a cache, in no order; made by [`Cache::iter`](crate::Cache::iter).
 ///
 /// It yields guards, and keeps those of a few buckets ready. An entry that stays throughout is seen once; one that comes, goes or is
-/// replaced meanwhile may or may not be seen. It holds no lock between two steps.
+/// replaced meanwhile may or may not be seen, but what was replaced or removed before a call of `next` is not seen by that call. It holds
+/// no lock between two steps.
 pub struct Iter<K, V> {
     core: Arc<Core<K, V>>,
     stripe: usize,
@@ -52,7 +53,11 @@ impl<K, V> Iterator for Iter<K, V> {
     fn next(&mut self) -> Option<EntryRef<K, V>> {
         loop {
             if let Some(pinned) = self.ready.pop() {
-                return Some(EntryRef::new(pinned));
+                // Whoever judges what is there wants to know of what was replaced, too: he looks for what came after it.
+                if self.stale || pinned.is_current() {
+                    return Some(EntryRef::new(pinned));
+                }
+                continue;
             }
             if self.stripe == self.core.table.stripes().len() {
                 return None;

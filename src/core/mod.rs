@@ -5,6 +5,7 @@
 mod compute;
 mod effects;
 mod fresh;
+mod group;
 mod iter;
 mod lease;
 mod load;
@@ -15,9 +16,11 @@ mod read;
 mod remove;
 mod room;
 mod seat;
+mod snapshot;
 mod stats;
 mod step;
 mod tally;
+mod transaction;
 mod write;
 
 use std::sync::Arc;
@@ -40,6 +43,7 @@ use crate::time::Clock;
 pub use self::compute::Computed;
 pub use self::compute::Op;
 pub(crate) use self::fresh::Hit;
+pub(crate) use self::group::Grouping;
 pub use self::iter::Iter;
 pub use self::lease::Lease;
 pub(crate) use self::load::Step;
@@ -50,6 +54,7 @@ pub(crate) use self::seat::Came;
 pub(crate) use self::seat::Seat;
 pub use self::stats::Stats;
 use self::tally::Tally;
+pub(crate) use self::transaction::Change;
 pub(crate) use self::write::Failure;
 pub(crate) use self::write::How;
 pub(crate) use self::write::Why;
@@ -70,6 +75,7 @@ pub(crate) struct Settings<K, V> {
     pub(crate) expiry: Option<Box<dyn Expiry<K, V>>>,
     pub(crate) listener: Option<Listener<K, V>>,
     pub(crate) clock: Clock,
+    pub(crate) grouping: Grouping<K, V>,
     pub(crate) load_timeout: Option<Duration>,
     pub(crate) negative_ttl: Option<Duration>,
     /// For how long loads may serve what has expired.
@@ -88,7 +94,7 @@ pub(crate) struct Core<K, V> {
     pub(crate) settings: Settings<K, V>,
     /// Which hits are sampled for the steering.
     sampler: AtomicU32,
-    /// Whether a write that asks for nothing gets nothing: neither weight, nor time, nor source.
+    /// Whether a write that asks for nothing gets nothing: neither weight, nor time, nor source, nor group.
     plain: bool,
     /// Whether entries want to be loaded again before they end.
     refreshing: bool,
@@ -121,7 +127,7 @@ impl<K, V> Core<K, V> {
         Core {
             table: Arc::new(Table::new(stripes, config, seed)),
             sampler: AtomicU32::new(steering.sampler().pack()),
-            plain: !timed && settings.weigher.is_none() && settings.versioned_by.is_none(),
+            plain: !timed && settings.weigher.is_none() && settings.versioned_by.is_none() && settings.grouping.is_explicit(),
             refreshing: config.refreshing,
             timed: AtomicBool::new(timed || settings.versioned_by.is_some()),
             line: Contended {

@@ -62,7 +62,7 @@ impl<K: Eq + Clone, V: Clone> Core<K, V> {
             self.store(&mut lease, &mut value, |lease, _| Plain { hash: lease.hash(), leased: true })
         } else {
             let how = How { claim, ttl, took, ..How::PLAIN };
-            let terms = |lease: &Lease<K, V>, value: &V| self.terms(lease.hash(), lease.key(), value, how);
+            let terms = |lease: &Lease<K, V>, value: &V| self.terms(lease.hash(), lease.key(), value, how, &[]);
             self.store(&mut lease, &mut value, |lease, value| Special { leased: true, ..terms(lease, value) })
         };
         stored.map_err(|why| Box::new(self.unstored(lease, value.expect(HERE), why)))
@@ -128,6 +128,12 @@ impl<K: Eq + Clone, V: Clone> Core<K, V> {
             }
             if !flight.is_led_by(lease.token(), lease_now) {
                 return Try::Not(WhyUnfilled::TimedOut);
+            }
+            if let Some(late) = locked.ended_since(terms.groups(), flight.mark()) {
+                flight.set_late_from(late);
+                flight.fence();
+                closed = locked.close(hash, flight);
+                return Try::Not(WhyUnfilled::Fenced);
             }
             // The table and the lease know it. Nobody else can come to know it but under this lock.
             let shared = Arc::strong_count(flight) > 2;

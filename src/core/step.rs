@@ -1,14 +1,20 @@
-//! The frame of every transition: lock, sweep what time has ended, step, enter the change in the cache's weight, unlock, effects.
+//! The frame of every transition: lock, sweep what time has ended, step, enter the change in the cache's weight, unlock, effects. Of one
+//! stripe, as nearly always, or of several at once.
+
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
 
 use crate::sync::Ordering;
 use crate::table::Locked;
+use crate::unwind::keep_first;
+use crate::unwind::resume;
 
 use super::Core;
 
 /// A stripe inside a transition. However it is left, by a panic in a key's `Eq` too, the cache's weight follows the stripe's.
-struct Inside<'a, K, V> {
+pub(super) struct Inside<'a, K, V> {
     core: &'a Core<K, V>,
-    locked: Locked<'a, K, V>,
+    pub(super) locked: Locked<'a, K, V>,
 }
 
 impl<K, V> Drop for Inside<'_, K, V> {
@@ -52,6 +58,42 @@ impl<K, V> Core<K, V> {
         let now = self.now()?;
         let locked = self.table.stripe_number(number).try_lock()?;
         Some(self.run(number, locked, now, step))
+    }
+
+    /// One transition of several stripes at once: nobody sees one of them between its beginning and its end, lock-free reads apart. Their
+    /// numbers rise: so those who lock several cannot wait for each other in a circle.
+    pub(super) fn transition_over<'a, R>(&'a self, numbers: &[usize], step: impl FnOnce(&mut [Inside<'a, K, V>], u64) -> R) -> R {
+        debug_assert!(numbers.is_sorted_by(|one, other| one < other));
+        let mut now = self.now();
+        let mut all = self.lock_all(numbers);
+        if now.is_none() && self.now_matters() {
+            // As in `transition_in`.
+            drop(all);
+            now = Some(self.settings.clock.now());
+            all = self.lock_all(numbers);
+        }
+        let now = now.unwrap_or(0);
+        all.iter_mut().for_each(|inside| inside.locked.sweep(now));
+        let result = step(&mut all, now);
+        // All is done: from here on each goes its own way.
+        let leave = |(&number, mut inside): (&usize, Inside<'a, K, V>)| {
+            self.make_room(&mut inside.locked, now);
+            let effects = inside.locked.effects(now);
+            let grown = inside.locked.stripe_weight() > inside.locked.weight_before();
+            (number, effects, grown)
+        };
+        let effects: Vec<_> = numbers.iter().zip(all).map(leave).collect();
+        let mut panic = None;
+        for (number, effects, grown) in effects {
+            keep_first(&mut panic, catch_unwind(AssertUnwindSafe(|| self.after(number, effects, grown))));
+        }
+        resume(panic.map_or(Ok(()), Err));
+        result
+    }
+
+    fn lock_all(&self, numbers: &[usize]) -> Vec<Inside<'_, K, V>> {
+        let lock = |&number: &usize| Inside { core: self, locked: self.table.stripe_number(number).lock() };
+        numbers.iter().map(lock).collect()
     }
 
     fn now_matters(&self) -> bool {

@@ -69,12 +69,11 @@ pub(crate) enum Why<K, V> {
 
 impl<K: Eq, V> Core<K, V> {
     /// The terms of a write. This is where the user's code is asked of the pair, under no lock.
-    pub(super) fn terms(&self, hash: u64, key: &K, value: &V, how: How) -> Special {
+    ///
+    /// `named` are the groups that the writer names.
+    pub(super) fn terms(&self, hash: u64, key: &K, value: &V, how: How, named: &[u64]) -> Special {
         let weight = self.settings.weigher.as_ref().map_or(1, |weigher| weigher(key, value));
-        let claim = match (how.claim, &self.settings.versioned_by) {
-            (Claim::Unversioned, Some(source)) => Claim::At(source(key, value)),
-            (claim, _) => claim,
-        };
+        let claim = self.claim(key, value, how.claim);
         if how.ttl.is_some() || claim != Claim::Unversioned {
             self.keep_time();
         }
@@ -100,11 +99,20 @@ impl<K: Eq, V> Core<K, V> {
             },
             assumed: None,
             refuse_heavy,
+            groups: self.settings.grouping.groups(key, value, named),
         };
         match self.settings.expiry.as_deref() {
             None => fixed,
             Some(_) if ttl.is_some() => Special { timed: true, ..fixed },
             Some(expiry) => self.expiring(fixed, key, value, expiry),
+        }
+    }
+
+    /// What a write claims of its source, which may stand in the value.
+    pub(crate) fn claim(&self, key: &K, value: &V, claim: Claim) -> Claim {
+        match (claim, &self.settings.versioned_by) {
+            (Claim::Unversioned, Some(source)) => Claim::At(source(key, value)),
+            (claim, _) => claim,
         }
     }
 
@@ -133,7 +141,12 @@ impl<K: Eq, V> Core<K, V> {
                 Err(pair) => self.write_plain(hash, pair),
             };
         }
-        self.write_special(hash, (key, value), how)
+        self.write_special(hash, (key, value), how, &[])
+    }
+
+    /// Writes one pair into the groups that its writer names, beside its own.
+    pub(crate) fn write_in_groups(&self, hash: u64, key: K, value: V, named: &[u64]) -> Result<Version, Failure<K, V>> {
+        self.write_special(hash, (key, value), How::PLAIN, named)
     }
 
     /// The plain write of a plain cache in a quiet stripe, as nearly every write is: straight code. Anything else gives the pair back.
@@ -173,8 +186,8 @@ impl<K: Eq, V> Core<K, V> {
     }
 
     #[inline(never)]
-    fn write_special(&self, hash: u64, pair: (K, V), how: How) -> Result<Version, Failure<K, V>> {
-        self.write_on(pair, |(key, value)| self.terms(hash, key, value, how))
+    fn write_special(&self, hash: u64, pair: (K, V), how: How, named: &[u64]) -> Result<Version, Failure<K, V>> {
+        self.write_on(pair, |(key, value)| self.terms(hash, key, value, how, named))
     }
 
     /// Tries until the key is in the state for which the terms were worked out.

@@ -56,4 +56,7 @@ pub(crate) enum Claim {
     Unversioned,
     /// The source of truth said so.
     At(u64),
+    /// Nobody said of this state, but the source said of an earlier one that is written, or declared dead, with it: the key's highest
+    /// known source stays, and is this at least.
+    Atop(u64),
 }

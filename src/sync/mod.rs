@@ -2,6 +2,7 @@
 //! asymmetric barrier. Nothing of the cache is known here; a model checker is put in by changing this room alone.
 
 mod barrier;
+mod shown;
 mod thread;
 mod waiter;
 
@@ -22,6 +23,9 @@ pub(crate) use parking_lot::MutexGuard;
 pub(crate) use self::barrier::heavy_barrier;
 pub(crate) use self::barrier::light_asymmetric_barrier;
 pub(crate) use self::barrier::light_barrier;
+pub(crate) use self::shown::shown;
+#[cfg(test)]
+pub(crate) use self::shown::whenever_shown;
 pub(crate) use self::thread::Place;
 pub(crate) use self::thread::Recent;
 pub(crate) use self::waiter::Waiter;

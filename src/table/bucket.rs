@@ -5,6 +5,7 @@
 use crate::sync::AtomicU32;
 use crate::sync::AtomicU64;
 use crate::sync::Ordering;
+use crate::sync::shown;
 
 /// Entries a bucket can hold.
 pub(super) const WIDTH: usize = 12;
@@ -49,18 +50,23 @@ impl Bucket {
     /// Fills a free place. Under the stripe's lock.
     pub(super) fn occupy(&self, at: usize, tag: u8, slot: u32) {
         self.slots[at].store(slot, Ordering::Release);
+        shown();
         self.set_byte(at, tag);
+        shown();
     }
 
     /// Puts another slot in the place of the one there. Under the stripe's lock.
     pub(super) fn swap(&self, at: usize, slot: u32) {
         self.slots[at].store(slot, Ordering::Release);
+        shown();
     }
 
     /// Empties a place. Under the stripe's lock.
     pub(super) fn vacate(&self, at: usize) {
         self.set_byte(at, 0);
+        shown();
         self.slots[at].store(NIL, Ordering::Release);
+        shown();
     }
 
     /// Empties the whole line and forgets what passed by. Under the stripe's lock.

@@ -19,6 +19,7 @@ use crate::time::deadline::is_due;
 
 use super::index::spread;
 use super::locked::Locked;
+use super::node::HASH_MASK;
 use super::pin::Pin;
 use super::pin::Pinned;
 use super::put::Put;
@@ -43,6 +44,11 @@ const SWEPT: usize = 8;
 /// Failed flights that a stripe keeps.
 const MOST_FAILED: usize = 1024;
 
+/// Where a flight is found: by what a node keeps of a hash, so that the flight of an entry's key can be found from the entry.
+fn place(hash: u64) -> u64 {
+    spread(hash & HASH_MASK)
+}
+
 struct Open<K, V> {
     hash: u64,
     flight: Arc<Flight<K, V>>,
@@ -62,6 +68,16 @@ struct Backoff {
 pub(crate) struct Ended<K, V> {
     pub(crate) flight: Arc<Flight<K, V>>,
     pub(crate) written: Option<Pin<K, V>>,
+}
+
+/// What a write of a key fences, found by the key and from there on known by number.
+#[derive(Clone, Copy)]
+pub(super) struct Fences {
+    flight: Option<u64>,
+}
+
+impl Fences {
+    pub(super) const NONE: Fences = Fences { flight: None };
 }
 
 pub(super) struct Flights<K, V> {
@@ -95,12 +111,12 @@ impl<K, V> Flights<K, V> {
     where
         Q: Equivalent<K> + ?Sized,
     {
-        let is = |open: &Open<K, V>| open.hash == hash && key.equivalent(&open.flight.subject);
-        self.open.find(spread(hash), is).map(|open| &open.flight)
+        let is = |open: &Open<K, V>| place(open.hash) == place(hash) && key.equivalent(&open.flight.subject);
+        self.open.find(place(hash), is).map(|open| &open.flight)
     }
 
     fn remove(&mut self, hash: u64, number: u64) -> Option<Arc<Flight<K, V>>> {
-        let found = self.open.find_entry(spread(hash), |open| open.flight.number() == number).ok()?;
+        let found = self.open.find_entry(place(hash), |open| open.flight.number() == number).ok()?;
         let Open { flight, failed, .. } = found.remove().0;
         if failed {
             self.failed.retain(|failed| failed.number != number);
@@ -143,13 +159,13 @@ impl<K, V> Locked<'_, K, V> {
         flight.set_mark(self.state.revision);
         let flights = &mut self.state.flights;
         flights.next_overdue = flight.unattended_until().map_or(flights.next_overdue, |until| until.min(flights.next_overdue));
-        flights.open.insert_unique(spread(hash), Open { hash, flight, failed: false }, |open| spread(open.hash));
+        flights.open.insert_unique(place(hash), Open { hash, flight, failed: false }, |open| place(open.hash));
         self.count_flights();
     }
 
     /// Is the flight open and not fenced?
     pub(crate) fn is_open(&self, hash: u64, flight: &Flight<K, V>) -> bool {
-        self.state.flights.open.find(spread(hash), |open| open.flight.number() == flight.number()).is_some()
+        self.state.flights.open.find(place(hash), |open| open.flight.number() == flight.number()).is_some()
     }
 
     /// The flight is over, or nobody is left in it.
@@ -165,7 +181,7 @@ impl<K, V> Locked<'_, K, V> {
         if self.state.flights.failed.len() >= MOST_FAILED {
             self.drop_oldest_failed();
         }
-        if let Some(open) = self.state.flights.open.find_mut(spread(hash), |open| open.flight.number() == flight.number()) {
+        if let Some(open) = self.state.flights.open.find_mut(place(hash), |open| open.flight.number() == flight.number()) {
             open.failed = true;
             self.state.flights.failed.push_back(Backoff { due, hash, number: flight.number() });
         }
@@ -190,8 +206,21 @@ impl<K, V> Locked<'_, K, V> {
     where
         Q: Equivalent<K> + ?Sized,
     {
-        let number = self.state.flights.get(hash, key)?.number();
-        let flight = self.state.flights.remove(hash, number)?;
+        let fences = self.fences_of(hash, key);
+        self.take_fences(hash, fences)
+    }
+
+    /// What a write of `key` would fence. Keys are compared here, and not any more when it does.
+    pub(super) fn fences_of<Q>(&self, hash: u64, key: &Q) -> Fences
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        Fences { flight: self.state.flights.get(hash, key).map(|flight| flight.number()) }
+    }
+
+    /// Fences, and takes the flight out of the table.
+    pub(super) fn take_fences(&mut self, hash: u64, fences: Fences) -> Option<Arc<Flight<K, V>>> {
+        let flight = self.state.flights.remove(hash, fences.flight?)?;
         flight.fence();
         self.count_flights();
         Some(flight)
@@ -204,7 +233,7 @@ impl<K, V> Locked<'_, K, V> {
         self.flight_ended(flight, written);
     }
 
-    fn flight_ended(&mut self, flight: Arc<Flight<K, V>>, written: Option<Pin<K, V>>) {
+    pub(super) fn flight_ended(&mut self, flight: Arc<Flight<K, V>>, written: Option<Pin<K, V>>) {
         self.state.quiet = false;
         self.state.flights.ended.push(Ended { flight, written });
     }
@@ -271,8 +300,11 @@ impl<K, V> Locked<'_, K, V> {
     }
 
     /// The mirror that is read without the lock.
-    fn count_flights(&self) {
+    fn count_flights(&mut self) {
         // Relaxed: only the lock's holder writes it, and whoever reads it only wants to know.
         self.stripe.writers.flights.store(self.state.flights.open.len(), Ordering::Relaxed);
+        if self.state.flights.open.is_empty() {
+            self.forget_ended_groups();
+        }
     }
 }

@@ -18,7 +18,6 @@ use super::index::Index;
 use super::index::Spot;
 use super::index::ordinal;
 use super::node::CLAIMED;
-use super::node::HASH_MASK;
 use super::node::Node;
 use super::node::RETIRED;
 use super::node::SOURCED;
@@ -179,13 +178,24 @@ impl<'a, K, V> Locked<'a, K, V> {
         unsafe { self.stripe.pin(resident.spot.slot, resident.node) }
     }
 
+    /// The key of a resident entry.
+    pub(super) fn key_of(&self, resident: Resident<'a, K, V>) -> &'a K {
+        // SAFETY: linked nodes are occupied, and the lock keeps them so.
+        unsafe { &resident.node.pair().0 }
+    }
+
     /// Takes an entry out of the table for `cause`.
     pub(crate) fn take_out(&mut self, resident: Resident<'a, K, V>, cause: Cause, now: u64) {
-        let Resident { spot, node, .. } = resident;
-        self.index().unlink(node.hash(), spot);
-        if !node.has(UNEVICTABLE) {
-            let weight = self.weight(spot.slot);
-            self.state.policy.remove(spot.slot, weight);
+        self.index().unlink(resident.node.hash(), resident.spot);
+        self.leave(resident, cause, now);
+    }
+
+    /// The rest of taking out, for an entry that is out of the index.
+    pub(super) fn leave(&mut self, resident: Resident<'a, K, V>, cause: Cause, now: u64) {
+        let slot = resident.spot.slot;
+        if !resident.node.has(UNEVICTABLE) {
+            let weight = self.weight(slot);
+            self.state.policy.remove(slot, weight);
         }
         self.forget(resident, cause, now);
     }
@@ -196,6 +206,7 @@ impl<'a, K, V> Locked<'a, K, V> {
         if node.has(TIMED) {
             self.state.wheel.cancel(spot.slot);
         }
+        self.leave_groups(spot.slot);
         self.remember(node, version, cause, now);
         self.resize(-1, (0, self.weight(spot.slot)));
         self.retire(spot.slot, node, cause);
@@ -338,10 +349,7 @@ impl<'a, K, V> Locked<'a, K, V> {
         if let Some(resident) = current {
             self.take_out(resident, Cause::Invalidated, now);
         }
-        self.state.revision += 1;
-        let version = Version::new(source, self.state.revision);
-        self.state.quiet = false;
-        self.state.graves.bury(hash & HASH_MASK, Dead::below(version), now);
+        self.bury_source(hash, source, false, now);
         true
     }
 
@@ -351,6 +359,7 @@ impl<'a, K, V> Locked<'a, K, V> {
         let table = self.stripe.slab.memory() + self.index().memory() + state.slots.memory();
         let lists = state.retired.capacity() * size_of::<u32>() + state.notices.capacity() * size_of::<(u32, Cause)>();
         let side = state.policy.memory() + state.wheel.memory() + state.graves.memory() + state.flights.memory();
+        let side = side + state.groups.memory();
         table + lists + side + size_of::<Stripe<K, V>>()
     }
 }

@@ -9,6 +9,7 @@ use crate::sync::Ordering;
 use crate::unwind::resume;
 
 use super::node::Node;
+use super::node::RETIRED;
 use super::stripe::Stripe;
 use super::stripes::Table;
 
@@ -82,6 +83,12 @@ impl<K, V> Pinned<K, V> {
 
     pub(crate) fn version(&self) -> Version {
         self.pin.version
+    }
+
+    /// Is the entry in the cache still, as far as this thread can know?
+    pub(crate) fn is_current(&self) -> bool {
+        // SAFETY: as in `pair`.
+        !unsafe { &*self.pin.node }.has_for_sure(RETIRED)
     }
 }
 

@@ -15,7 +15,6 @@ use crate::sync::Ordering;
 use crate::time::deadline;
 
 use super::flights::Flight;
-use super::index::Index;
 use super::index::ordinal;
 use super::locked::Locked;
 use super::locked::Resident;
@@ -53,13 +52,15 @@ pub(crate) struct Put<'a, K, V> {
 
 /// Leave to write, for as long as the lock is held: what is there now, and what the new node will have of it.
 pub(crate) struct Permit<'a, K, V> {
-    current: Option<Resident<'a, K, V>>,
+    pub(super) current: Option<Resident<'a, K, V>>,
+    /// What is there is out of sight already: see `transact`.
+    pub(super) hidden: bool,
     source: u64,
     flags: u8,
     /// Why the value cannot stay.
     stillborn: Option<Cause>,
     /// The load that the write fences.
-    flight: Option<Arc<Flight<K, V>>>,
+    pub(super) flight: Option<Arc<Flight<K, V>>>,
 }
 
 /// A filled node that nobody sees yet.
@@ -82,16 +83,36 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
     #[inline(always)]
     pub(crate) fn admit(&mut self, terms: &impl Terms, key: &K, moment: Moment) -> Result<Permit<'a, K, V>, Refusal<'a, K, V>> {
         let current = self.find(terms.hash(), key, moment.now);
-        let known = if self.state.quiet { Known::Nothing } else { self.state.graves.known(terms.hash() & HASH_MASK, moment.now) };
-        if let Err(refusal) = self.check(terms, current, known, moment) {
-            self.fence_refused(terms, key, &refusal, current);
-            return Err(refusal);
-        }
-        let permit = self.permit(terms, current, known, moment);
+        let permit = match self.consider(terms, current, moment) {
+            Ok(permit) => permit,
+            Err(refusal) => {
+                self.fence_refused(terms, key, &refusal, current);
+                return Err(refusal);
+            }
+        };
         // Last, as the keys' `Eq` may panic: then nothing has changed. A load's own flight is not looked for.
         let quiet = self.state.quiet || self.state.flights.is_empty() || terms.is_leased();
         let flight = if quiet { None } else { self.take_flight(terms.hash(), key) };
         Ok(Permit { flight, ..permit })
+    }
+
+    /// May a pair be written on these terms, given what is there? Changes nothing.
+    #[inline(always)]
+    pub(super) fn consider(
+        &mut self,
+        terms: &impl Terms,
+        current: Option<Resident<'a, K, V>>,
+        moment: Moment,
+    ) -> Result<Permit<'a, K, V>, Refusal<'a, K, V>> {
+        let known = self.known(terms.hash(), moment.now);
+        self.check(terms, current, known, moment)?;
+        Ok(self.permit(terms, current, known, moment))
+    }
+
+    /// What is known of the past of a key, were it absent.
+    #[inline(always)]
+    pub(super) fn known(&self, hash: u64, now: u64) -> Known {
+        if self.state.quiet { Known::Nothing } else { self.state.graves.known(hash & HASH_MASK, now) }
     }
 
     /// Writes, and frees those who wait for the key. Cannot fail any more, nor panic.
@@ -103,9 +124,12 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
         let fresh = self.fill(terms, &permit, version, pair);
         let put = Put { version, fresh: permit.current.is_none(), slot: fresh.slot, node: fresh.node };
         match (permit.stillborn, permit.current) {
-            (None, Some(old)) => self.replace(old, fresh, terms),
+            (None, Some(old)) => self.replace(old, permit.hidden, fresh, terms),
             (None, None) => self.link(fresh, terms),
-            (Some(cause), old) => self.stillborn(old, fresh, cause, now),
+            (Some(cause), old) => self.stillborn(old, permit.hidden, fresh, cause, now),
+        }
+        if permit.stillborn.is_none() {
+            self.join_groups(put.slot, terms.groups());
         }
         if let Some(flight) = permit.flight {
             self.divert(flight, &put);
@@ -157,7 +181,12 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
         Ok(())
     }
 
-    fn check_source(&mut self, source: u64, current: Option<Resident<'a, K, V>>, known: Known) -> Result<(), Refusal<'a, K, V>> {
+    pub(super) fn check_source(
+        &mut self,
+        source: u64,
+        current: Option<Resident<'a, K, V>>,
+        known: Known,
+    ) -> Result<(), Refusal<'a, K, V>> {
         let has = |flag| current.is_some_and(|resident| resident.node.has(flag));
         // An entry that does not know its key's past is no better than none while that past is forgotten.
         let unsure = has(UNSURE) && matches!(known, Known::Forgotten(_));
@@ -186,6 +215,8 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
                 (source, SOURCED | CLAIMED | UNSURE)
             }
             (Claim::At(source), _) => (source, SOURCED | CLAIMED),
+            (Claim::Atop(source), Some(old)) => (source.max(old.version.source()), SOURCED | old.node.flags(UNSURE)),
+            (Claim::Atop(source), None) => (source.max(known.source()), SOURCED | flags_of(known)),
             (Claim::Unversioned, Some(old)) => (old.version.source(), old.node.flags(SOURCED | UNSURE)),
             (Claim::Unversioned, None) => (known.source(), flags_of(known)),
         };
@@ -195,7 +226,7 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
         if terms.special().is_some_and(|special| special.timed || deadline_of(terms) != deadline::NEVER) {
             flags |= TIMED;
         }
-        Permit { current, source, flags, stillborn: dead_on_arrival(terms, moment), flight: None }
+        Permit { current, hidden: false, source, flags, stillborn: dead_on_arrival(terms, moment), flight: None }
     }
 
     /// Makes a node that nobody sees yet.
@@ -266,11 +297,16 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
 
     /// The node takes the place of the key's entry, in the table and in the policy.
     #[inline(always)]
-    fn replace(&mut self, old: Resident<'a, K, V>, fresh: Fresh<'a, K, V>, terms: &impl Terms) {
+    fn replace(&mut self, old: Resident<'a, K, V>, hidden: bool, fresh: Fresh<'a, K, V>, terms: &impl Terms) {
         let Fresh { slot, node, .. } = fresh;
         let (old_slot, old_weight, weight) = (old.spot.slot, self.weight(old.spot.slot), terms.weight());
         node.set_uses(old.node.uses());
-        self.index().swap(old.spot, slot);
+        if hidden {
+            // There is room: the entry that went out of sight had a place.
+            self.index().link(old.node.hash(), slot);
+        } else {
+            self.index().swap(old.spot, slot);
+        }
         match (old_weight > 0, weight > 0) {
             (true, true) => self.state.policy.replace(old_slot, slot, old_weight, weight),
             (true, false) => self.state.policy.remove(old_slot, old_weight),
@@ -284,15 +320,18 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
         } else {
             self.schedule(slot, node, terms);
         }
+        self.leave_groups(old_slot);
         self.resize(0, (weight, old_weight));
         self.retire(old_slot, old.node, Cause::Replaced);
     }
 
     /// The write takes effect, but its value cannot stay: whatever was there goes, and the value after it.
     #[cold]
-    fn stillborn(&mut self, old: Option<Resident<'a, K, V>>, fresh: Fresh<'a, K, V>, cause: Cause, now: u64) {
-        if let Some(old) = old {
-            self.take_out(old, Cause::Replaced, now);
+    fn stillborn(&mut self, old: Option<Resident<'a, K, V>>, hidden: bool, fresh: Fresh<'a, K, V>, cause: Cause, now: u64) {
+        match old {
+            Some(old) if hidden => self.leave(old, Cause::Replaced, now),
+            Some(old) => self.take_out(old, Cause::Replaced, now),
+            None => {}
         }
         self.remember(fresh.node, fresh.version, cause, now);
         self.retire(fresh.slot, fresh.node, cause);
@@ -305,48 +344,6 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
             self.state.quiet = false;
             self.state.wheel.schedule(slot, end);
         }
-    }
-
-    /// Grows the index when it is full, in halves of the size that the capacity asks for, so that none of it is left over there.
-    #[inline(always)]
-    fn make_room_in_index(&mut self) {
-        if self.stripe.entries() >= self.index().room() {
-            self.outgrow_index();
-        }
-    }
-
-    #[cold]
-    fn outgrow_index(&mut self) {
-        let index = self.index();
-        let wanted = Index::buckets_for(self.state.config.expected.unwrap_or(0).max(1));
-        let steps = (0..usize::BITS).map(|halvings| wanted.div_ceil(1 << halvings)).take_while(|&size| size > index.len());
-        let grown = steps.last().unwrap_or(index.len() + index.len().div_ceil(2));
-        // The policy grows in the same steps, and ends at the same size.
-        let room = Index::room_of(grown);
-        let entries = self.state.config.expected.map_or(room, |expected| room.min(expected));
-        self.state.policy.reserve(entries);
-        self.grow_index(Index::new(grown));
-    }
-
-    fn grow_index(&mut self, grown: Index) {
-        let index = self.index();
-        for bucket in 0..index.len() {
-            for spot in index.spots(bucket) {
-                grown.link(self.node(spot.slot).hash(), spot.slot);
-            }
-        }
-        let current = self.stripe.index.load(Ordering::Relaxed);
-        // Release: pairs with the acquire of readers, who find every entry in the one array or the other. The buckets before their
-        // number: see `Stripe`.
-        self.stripe.buckets.store(grown.as_ptr().cast_mut(), Ordering::Release);
-        self.stripe.bucket_count.store(grown.len(), Ordering::Release);
-        self.stripe.index.store(Box::into_raw(Box::new(grown)), Ordering::Release);
-        // Only now: a reader in the old array that announces a node and then finds it wiped looks again in the new one. So nothing
-        // that leaves the new array can be taken for linked in the old.
-        index.wipe();
-        // SAFETY: boxed by the stripe or an earlier growth, and no longer reachable from it.
-        self.state.outgrown.push(Outgrown::index(unsafe { Box::from_raw(current) }));
-        self.state.grew = true;
     }
 }
 

@@ -20,6 +20,7 @@ use super::bucket::Bucket;
 use super::bucket::NIL;
 use super::flights::Flights;
 use super::graves::Graves;
+use super::groups::Groups;
 use super::index::Index;
 use super::index::home;
 use super::index::ordinal;
@@ -59,8 +60,8 @@ pub(super) struct Writers<K, V> {
 /// Everything that the lock guards.
 pub(super) struct State<K, V> {
     pub(super) config: StripeConfig,
-    /// Nothing here can end, nobody is told, nothing is known of absent keys, no load is under way, and every entry weighs 1: then a
-    /// plain write has nothing to see to but its own. Whatever ends the quiet says so at once; that it is quiet again is seen by the next
+    /// Nothing here can end, nobody is told, nothing is known of absent keys, no load is under way, nothing is in a group, and every entry
+    /// weighs 1: then a plain write has nothing to see to but its own. Whatever ends the quiet says so at once; that it is quiet again is seen by the next
     /// transition.
     pub(super) quiet: bool,
     pub(super) slots: Slots,
@@ -69,6 +70,7 @@ pub(super) struct State<K, V> {
     pub(super) wheel: Wheel,
     pub(super) graves: Graves,
     pub(super) flights: Flights<K, V>,
+    pub(super) groups: Groups,
     pub(super) counts: Counts,
     /// Slots out of the table whose readers may still be at them, and how many of them make a batch worth reclaiming.
     pub(super) retired: Vec<u32>,
@@ -86,7 +88,8 @@ impl<K, V> State<K, V> {
     pub(super) fn is_quiet(&self) -> bool {
         let StripeConfig { told, weighted, refreshing, .. } = self.config;
         let plain = !told && !weighted && !refreshing;
-        plain && self.wheel.next_due() == deadline::NEVER && self.graves.is_quiet() && self.flights.is_quiet()
+        let timeless = self.wheel.next_due() == deadline::NEVER && self.graves.is_quiet();
+        plain && timeless && self.flights.is_quiet() && self.groups.is_quiet()
     }
 }
 
@@ -109,6 +112,7 @@ impl<K, V> Stripe<K, V> {
             wheel: Wheel::new(),
             graves,
             flights: Flights::new(),
+            groups: Groups::new(),
             counts: Counts::default(),
             retired: Vec::new(),
             batch,

@@ -1,0 +1,147 @@
+//! A deterministic scheduler: a writer that changes related keys, and a reader whose reads come between any two of the writer's stores that
+//! readers can see. Every schedule of so many reads is run.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use crate::cache::Cache;
+use crate::face::Leased;
+use crate::sync::whenever_shown;
+
+type Numbers = Cache<u64, u64>;
+
+/// Two that are written and two that are invalidated with them, one of which a slow load is about to bring.
+const WRITTEN: [u64; 2] = [1, 2];
+const DERIVED: u64 = 3;
+const LOADED: u64 = 4;
+const KEYS: [u64; 4] = [WRITTEN[0], WRITTEN[1], DERIVED, LOADED];
+
+fn in_one_transaction(cache: &Numbers, generation: u64) {
+    let committed = cache.transaction(|t| {
+        WRITTEN.iter().for_each(|&key| t.insert(key, generation));
+        t.invalidate(&DERIVED);
+        t.invalidate(&LOADED);
+    });
+    committed.expect("it has no condition");
+}
+
+fn one_by_one(cache: &Numbers, generation: u64) {
+    WRITTEN.iter().for_each(|&key| {
+        cache.insert(key, generation);
+    });
+    cache.invalidate(&DERIVED);
+    cache.invalidate(&LOADED);
+}
+
+/// A reader: after how many of the writer's stores each of its reads comes, and of which key it is.
+struct Reader {
+    reads: Vec<(usize, u64)>,
+    done: usize,
+    stores: usize,
+    newest: u64,
+    mixed: bool,
+}
+
+impl Reader {
+    /// Makes the reads whose moment has come. `generation` is what the writer writes.
+    fn run(&mut self, cache: &Numbers, generation: u64) {
+        while let Some(&(_, key)) = self.reads.get(self.done).filter(|(after, _)| *after <= self.stores) {
+            self.done += 1;
+            if let Some(seen) = cache.get(&key) {
+                self.mixed |= seen < self.newest && self.newest == generation;
+                self.newest = self.newest.max(seen);
+            }
+        }
+        self.stores += 1;
+    }
+}
+
+/// One schedule. Was a value seen that a value seen before had replaced or invalidated?
+fn is_mixed(cache: &Rc<Numbers>, generation: u64, change: fn(&Numbers, u64), reads: &[(usize, u64)]) -> bool {
+    cache.insert(DERIVED, generation - 1);
+    let Leased::Lease(late) = cache.get_or_lease(&LOADED, None) else { unreachable!("the last generation is invalidated") };
+    let reader = Reader { reads: reads.to_vec(), done: 0, stores: 0, newest: 0, mixed: false };
+    let reader = Rc::new(RefCell::new(reader));
+    reader.borrow_mut().run(cache, generation);
+    let others = {
+        let (cache, reader) = (Rc::clone(cache), Rc::clone(&reader));
+        move || reader.borrow_mut().run(&cache, generation)
+    };
+    whenever_shown(others, || change(cache, generation));
+    assert!(late.fill(generation - 1).is_err(), "the late load is fenced");
+    let mut reader = reader.borrow_mut();
+    reader.stores = usize::MAX - 1;
+    reader.run(cache, generation);
+    reader.mixed
+}
+
+/// The stores of one change that readers can see.
+fn stores_of(cache: &Rc<Numbers>, generation: u64, change: fn(&Numbers, u64)) -> usize {
+    cache.insert(DERIVED, generation - 1);
+    let count = Rc::new(RefCell::new(0));
+    let counting = Rc::clone(&count);
+    whenever_shown(move || *counting.borrow_mut() += 1, || change(cache, generation));
+    count.take()
+}
+
+/// Calls `see` with every schedule of `reads` reads among `stores` stores, until it says no.
+fn every_schedule(
+    stores: usize,
+    reads: usize,
+    so_far: &mut Vec<(usize, u64)>,
+    see: &mut impl FnMut(&[(usize, u64)]) -> bool,
+) -> bool {
+    if so_far.len() == reads {
+        return see(so_far);
+    }
+    let from = so_far.last().map_or(0, |&(after, _)| after);
+    for after in from..=stores {
+        for key in KEYS {
+            so_far.push((after, key));
+            let on = every_schedule(stores, reads, so_far, see);
+            so_far.pop();
+            if !on {
+                return false;
+            }
+        }
+    }
+    true
+}
+
+/// Runs every schedule of so many reads; how many those were, and whether one was mixed, which ends it.
+fn run(stripes: usize, reads: usize, change: fn(&Numbers, u64)) -> (usize, bool) {
+    let cache = Rc::new(Cache::builder().max_capacity(1_000).stripes(stripes).build().expect("it can be built"));
+    let mut generation = 1;
+    change(&cache, generation);
+    generation += 1;
+    let stores = stores_of(&cache, generation, change);
+    let (mut schedules, mut mixed) = (0, false);
+    every_schedule(stores, reads, &mut Vec::new(), &mut |schedule| {
+        generation += 1;
+        schedules += 1;
+        mixed = is_mixed(&cache, generation, change, schedule);
+        !mixed
+    });
+    (schedules, mixed)
+}
+
+#[test]
+fn no_schedule_of_a_transaction_shows_a_mix() {
+    let schedules: usize = [1, 2, 4, 16]
+        .map(|stripes| {
+            let (schedules, mixed) = run(stripes, 4, in_one_transaction);
+            assert!(!mixed, "with {stripes} stripes, after {schedules} schedules");
+            schedules
+        })
+        .into_iter()
+        .sum();
+    assert!(schedules >= 1_000_000, "{schedules} schedules");
+}
+
+#[test]
+fn single_operations_show_a_mix_soon() {
+    for stripes in [1, 16] {
+        let (schedules, mixed) = run(stripes, 2, one_by_one);
+        assert!(mixed, "with {stripes} stripes, {schedules} schedules");
+    }
+}

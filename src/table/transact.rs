@@ -1,0 +1,122 @@
+//! What a transaction does in one stripe. All its keys are judged first; then what it ends is taken out of sight, in every stripe,
+//! before the first of its new values is shown in any: so whoever sees one of those finds none of the others' past. The locks of all its
+//! stripes are held throughout, and from the first change on nothing can fail.
+
+use crate::event::Cause;
+use crate::event::End;
+use crate::event::Moment;
+use crate::event::Wanted;
+use crate::rule::swap::Condition;
+use crate::rule::tombstone::Dead;
+use crate::rule::tombstone::admit_invalidation;
+use crate::rule::version::Version;
+
+use super::flights::Fences;
+use super::locked::Locked;
+use super::locked::Resident;
+use super::node::HASH_MASK;
+use super::node::RETIRED;
+use super::put::Permit;
+use super::put::Put;
+use super::put::Refusal;
+
+/// Leave to do what a transaction wants of a key, for as long as the lock is held.
+pub(crate) struct Verdict<'a, K, V> {
+    /// What is there and shall end.
+    current: Option<Resident<'a, K, V>>,
+    permit: Option<Permit<'a, K, V>>,
+    /// Something newer is there than what was to end.
+    outdated: bool,
+    fences: Fences,
+}
+
+impl<'a, K: Eq, V> Locked<'a, K, V> {
+    /// May it be done? Changes nothing, but that an expired entry of the key goes.
+    pub(crate) fn judge(&mut self, wanted: &Wanted, key: &K, moment: Moment) -> Result<Verdict<'a, K, V>, Refusal<'a, K, V>> {
+        let current = self.find(wanted.hash, key, moment.now);
+        let version = current.map(|resident| resident.version);
+        if !wanted.expected.iter().all(|&expected| Condition::If(expected).holds(version)) {
+            return Err(Refusal::Conflict(current));
+        }
+        if let Some(source) = wanted.said_before() {
+            let known = self.known(wanted.hash, moment.now);
+            self.check_source(source, current, known)?;
+        }
+        let permit = match &wanted.end {
+            End::Written(terms) => Some(self.consider(terms, current, moment)?),
+            End::Gone | End::Stays => None,
+        };
+        let outdated = match (&wanted.end, wanted.below) {
+            (End::Stays, Some(source)) => admit_invalidation(version, source).is_err(),
+            _ => false,
+        };
+        let ends = wanted.touches() && !outdated;
+        Ok(Verdict { current: current.filter(|_| ends), permit, outdated, fences: Fences::NONE })
+    }
+
+    /// Finds the loads of the key that are to be fenced: the last that may fail, as keys are compared here.
+    pub(crate) fn find_fences(&self, wanted: &Wanted, key: &K, verdict: &mut Verdict<'a, K, V>) {
+        if wanted.touches() {
+            verdict.fences = self.fences_of(wanted.hash, key);
+        }
+    }
+
+    /// Does it. Tells what was written, if anything.
+    pub(crate) fn carry_out(
+        &mut self,
+        wanted: &Wanted,
+        verdict: Verdict<'a, K, V>,
+        pair: Option<(K, V)>,
+        now: u64,
+    ) -> Option<Put<'a, K, V>> {
+        let Verdict { current, permit, outdated, fences } = verdict;
+        let flight = self.take_fences(wanted.hash, fences);
+        if let (End::Written(terms), Some(mut permit), Some(pair)) = (&wanted.end, permit, pair) {
+            permit.flight = flight;
+            return Some(self.write(terms, permit, pair, now));
+        }
+        if let Some(flight) = flight {
+            self.flight_ended(flight, None);
+        }
+        if let Some(resident) = current {
+            self.leave(resident, Cause::Invalidated, now);
+        }
+        if !outdated {
+            let dead = [wanted.said.map(|source| (source, true)), wanted.below.map(|source| (source, false))];
+            dead.into_iter().flatten().for_each(|(source, inclusive)| self.bury_source(wanted.hash, source, inclusive, now));
+        }
+        None
+    }
+}
+
+impl<'a, K, V> Locked<'a, K, V> {
+    /// What is there and shall end goes out of sight.
+    pub(crate) fn hide(&mut self, verdict: &mut Verdict<'a, K, V>) {
+        // Keys whose `Eq` is at odds with itself may both have been found to be of one entry.
+        verdict.current = verdict.current.filter(|resident| self.hide_resident(*resident));
+        if let Some(permit) = &mut verdict.permit {
+            (permit.current, permit.hidden) = (verdict.current, true);
+        }
+    }
+
+    /// False if it is out of sight already.
+    pub(super) fn hide_resident(&mut self, resident: Resident<'a, K, V>) -> bool {
+        let Resident { spot, node, .. } = resident;
+        if node.has(RETIRED) {
+            return false;
+        }
+        self.index().unlink(node.hash(), spot);
+        // Whoever pinned it on a walk over the entries sees that it is over.
+        node.set(RETIRED);
+        true
+    }
+
+    /// The source has said that every state up to `source`, or below it, is dead, of a key that is absent.
+    pub(super) fn bury_source(&mut self, hash: u64, source: u64, inclusive: bool, now: u64) {
+        self.state.revision += 1;
+        let version = Version::new(source, self.state.revision);
+        let dead = if inclusive { Dead::up_to(version) } else { Dead::below(version) };
+        self.state.quiet = false;
+        self.state.graves.bury(hash & HASH_MASK, dead, now);
+    }
+}
