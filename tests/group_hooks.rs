@@ -117,7 +117,8 @@ fn it_may_do_anything_with_the_cache() {
         let within = Arc::clone(&inner);
         let group_by = move |_: &u64, value: &u64| {
             // Taken, or it would go on for ever.
-            if let Some(cache) = within.lock().unwrap().take() {
+            let taken = within.lock().unwrap().take();
+            if let Some(cache) = taken {
                 cache.insert(KEY + 1, *value);
                 cache.invalidate_group(&5_u64);
                 assert_eq!(cache.get_with(&(KEY + 2), || *value), *value);

@@ -295,6 +295,42 @@ fn an_invalidation_reaches_old_and_new_loads_of_a_key() {
     });
 }
 
+/// Who came after the invalidation has come too late for the load, also when the key itself is fenced then, or everything is.
+#[test]
+fn who_came_late_is_late_though_the_load_is_fenced_once_more() {
+    watched(|| {
+        type Fence = fn(&Numbers);
+        let fences: [(&str, Fence); 6] = [
+            ("invalidate", |cache| _ = cache.invalidate(&KEY)),
+            ("remove", |cache| _ = cache.remove(&KEY)),
+            ("clear", |cache| cache.clear()),
+            ("retain", |cache| cache.retain(|_, _| false)),
+            ("transaction", |cache| cache.transaction(|t| t.invalidate(&KEY)).unwrap()),
+            ("thousands of groups", |cache| (0..10_000).for_each(|group| _ = cache.invalidate_group(&("of thousands", group)))),
+        ];
+        for (name, fence) in fences {
+            for (turn, leader) in ways().into_iter().enumerate() {
+                for another in [false, true] {
+                    let case = format!("{name}, {leader}, another load after it: {another}");
+                    let cache = grouped();
+                    let old = Held::open(&cache, leader, KEY);
+                    let mut early = Held::join(&cache, pick(&ways(), turn), KEY);
+                    cache.invalidate_group(&1_u64);
+                    let mut late = Held::join(&cache, pick(&ways(), turn * 3 + 1), KEY);
+                    fence(&cache);
+                    let new = another.then(|| Held::open(&cache, pick(&ways(), turn * 5 + 2), KEY));
+                    [&mut early, &mut late].into_iter().for_each(|held| held.tell(End::Value(NEW)));
+                    judge_leader(leader, old.end(End::Value(OLD)), &case);
+                    new.map(|new| assert_eq!(new.end(End::Value(NEW)), Answer::Value(NEW), "{case}"));
+                    assert_eq!(late.answer(), Answer::Value(NEW), "{case}");
+                    assert!([OLD, NEW].contains(&early.answer().value()), "{case}");
+                    assert_eq!((cache.get(&KEY), cache.stats().flights), (Some(NEW), 0), "{case}");
+                }
+            }
+        }
+    });
+}
+
 #[test]
 fn an_invalidation_from_within_the_load_fences_it() {
     watched(|| {
