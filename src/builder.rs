@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::cache::Cache;
 use crate::config::StripeConfig;
+use crate::config::WhileWriting;
 use crate::config::expected_entries;
 use crate::core::Background;
 use crate::core::Core;
@@ -69,6 +70,7 @@ struct Choices<K, V> {
     listener: Option<Listener<K, V>>,
     clock: Clock,
     grouping: Grouping<K, V>,
+    while_writing: WhileWriting,
     load_timeout: Option<Duration>,
     negative_ttl: Option<Duration>,
     stale_for: Option<Duration>,
@@ -97,6 +99,7 @@ impl<K, V> Builder<K, V> {
             listener: None,
             clock: Clock::default(),
             grouping: Grouping::new(),
+            while_writing: WhileWriting::default(),
             load_timeout: None,
             negative_ttl: None,
             stale_for: None,
@@ -241,6 +244,12 @@ impl<K, V, S> Builder<K, V, S> {
         self
     }
 
+    /// What readers get of a key while it is written [through the cache](Cache::write_through). Default: [`WhileWriting::ServeOld`].
+    pub fn while_writing(mut self, readers: WhileWriting) -> Self {
+        self.choices.while_writing = readers;
+        self
+    }
+
     /// What time it is. Default: the system's monotonic time. Nobody asks it in a cache in which nothing depends on time.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.choices.clock = clock;
@@ -251,7 +260,8 @@ impl<K, V, S> Builder<K, V, S> {
     /// a loader that hangs, or a [`Lease`](crate::Lease) that was leaked, does not hold its key for ever. Choose it longer than any load that is well;
     /// one that always takes longer never fills the cache. Measured by the cache's [clock](Self::clock). Tasks that wait are woken by
     /// tokio's timers (with the feature `tokio`, inside its runtime), else by those of a small crate that starts one thread when the first of them
-    /// waits (and keeps some 70 bytes for each that ever waited at one time). Zero: no load is in time. Default: as long as it takes.
+    /// waits (and keeps some 70 bytes for each that ever waited at one time). It holds for writes [through the cache](Cache::write_through)
+    /// as well: one that takes longer leaves its key absent, and the next in line writes. Zero: no load is in time. Default: as long as it takes.
     pub fn load_timeout(mut self, timeout: Duration) -> Self {
         self.choices.load_timeout = Some(timeout);
         self
@@ -357,6 +367,7 @@ impl<K, V, S> Builder<K, V, S> {
             listener: self.choices.listener,
             clock: self.choices.clock,
             grouping: self.choices.grouping,
+            while_writing: self.choices.while_writing,
             load_timeout: self.choices.load_timeout,
             negative_ttl: self.choices.negative_ttl,
             stale_for: self.choices.stale_for,

@@ -9,6 +9,22 @@ use crate::rule::tombstone::WhenForgotten;
 /// The greatest capacity: so far below the range of `u64` that the weights in a cache can never overflow their sum.
 pub(crate) const MOST_WEIGHT: u64 = 1 << 56;
 
+/// What readers get of a key while it is written [through the cache](crate::Cache::write_through).
+///
+/// ```
+/// use brindle::WhileWriting;
+///
+/// assert_eq!(WhileWriting::default(), WhileWriting::ServeOld);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum WhileWriting {
+    /// The value that is there, until the source has acknowledged the new one.
+    #[default]
+    ServeOld,
+    /// Nothing: they miss, and may load.
+    Miss,
+}
+
 /// What a stripe must know of the builder's choices.
 #[derive(Clone, Debug)]
 pub(crate) struct StripeConfig {

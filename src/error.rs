@@ -174,6 +174,25 @@ impl<E: fmt::Display> fmt::Display for LoadError<E> {
     }
 }
 
+impl<E: fmt::Display> fmt::Display for WriteError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WriteError::Failed(error) => error.fmt(f),
+            WriteError::Reentrant => f.write_str("a write waits for its own end: let it not write its own key through the cache"),
+        }
+    }
+}
+
+impl<E: Error + 'static> Error for WriteError<E> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            // As in `LoadError`.
+            WriteError::Failed(error) => error.source(),
+            WriteError::Reentrant => None,
+        }
+    }
+}
+
 impl<E: Error + 'static> Error for LoadError<E> {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
@@ -182,6 +201,17 @@ impl<E: Error + 'static> Error for LoadError<E> {
             LoadError::Elsewhere(_) | LoadError::Reentrant => None,
         }
     }
+}
+
+/// A [write through the cache](crate::Cache::write_through) that did not take place, or of which nobody knows whether it did.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum WriteError<E> {
+    /// The write of the source failed, with this error. The key is absent.
+    Failed(E),
+    /// The call is part of the write that it would wait for: a write of the source writes its own key through the cache, directly or
+    /// through those of other keys or loaders. Nothing has changed.
+    Reentrant,
 }
 
 /// A value that a [`Lease`](crate::Lease) could not store.

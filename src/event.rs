@@ -119,7 +119,8 @@ pub(crate) struct Wanted {
     pub(crate) hash: u64,
     /// The states in which it wants to find the key: all must hold.
     pub(crate) expected: Vec<Expected>,
-    /// The newest source that it says a state of the key has. That must be news.
+    /// The first source that it says a state of the key has, which must be news, and the last one, which is not older.
+    pub(crate) first_said: Option<u64>,
     pub(crate) said: Option<u64>,
     /// Every state of the key below this source is dead.
     pub(crate) below: Option<u64>,
@@ -136,7 +137,7 @@ pub(crate) enum End {
 
 impl Wanted {
     pub(crate) fn new(hash: u64) -> Self {
-        Wanted { hash, expected: Vec::new(), said: None, below: None, end: End::Stays }
+        Wanted { hash, expected: Vec::new(), first_said: None, said: None, below: None, end: End::Stays }
     }
 
     /// Does it change the key, or end what may be there?
@@ -144,11 +145,11 @@ impl Wanted {
         self.below.is_some() || !matches!(self.end, End::Stays)
     }
 
-    /// The source that an earlier state of the same transaction was said to have.
+    /// The source that must be news, unless that is asked of what is written.
     pub(crate) fn said_before(&self) -> Option<u64> {
         match &self.end {
-            End::Written(terms) if matches!(terms.claim, Claim::At(_)) => None,
-            _ => self.said,
+            End::Written(Special { claim: Claim::At(source), .. }) if self.first_said == Some(*source) => None,
+            _ => self.first_said,
         }
     }
 

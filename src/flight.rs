@@ -113,6 +113,11 @@ impl<S, T> Flight<S, T> {
         self.fenced.load(Ordering::SeqCst)
     }
 
+    /// From here on it is another's turn, who has nothing to do with what was fenced before.
+    pub(crate) fn unfence(&self) {
+        self.fenced.store(false, Ordering::SeqCst);
+    }
+
     /// What came of it, if it is over.
     pub(crate) fn landed(&self) -> Option<Option<&T>> {
         self.landed.get().map(Option::as_deref)

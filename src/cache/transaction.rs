@@ -340,7 +340,10 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Transaction<'a, K, V, S> {
                 let why = WhyAborted::Superseded { current: Version::new(known, 0) };
                 self.doomed.get_or_insert((at, why));
             }
-            None => wanted.said = Some(source),
+            None => {
+                wanted.first_said.get_or_insert(source);
+                wanted.said = Some(source);
+            }
         }
     }
 

@@ -22,12 +22,14 @@ mod step;
 mod tally;
 mod transaction;
 mod write;
+mod writing;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::MOST_WEIGHT;
 use crate::config::StripeConfig;
+use crate::config::WhileWriting;
 use crate::entry::Removed;
 use crate::expiry::Expiry;
 use crate::policy::Arm;
@@ -58,6 +60,9 @@ pub(crate) use self::transaction::Change;
 pub(crate) use self::write::Failure;
 pub(crate) use self::write::How;
 pub(crate) use self::write::Why;
+pub(crate) use self::writing::Place;
+pub(crate) use self::writing::Turn;
+pub(crate) use self::writing::Writing;
 
 /// What of a pair decides its weight or its source version.
 pub(crate) type Measure<K, V> = Box<dyn Fn(&K, &V) -> u64 + Send + Sync>;
@@ -76,6 +81,7 @@ pub(crate) struct Settings<K, V> {
     pub(crate) listener: Option<Listener<K, V>>,
     pub(crate) clock: Clock,
     pub(crate) grouping: Grouping<K, V>,
+    pub(crate) while_writing: WhileWriting,
     pub(crate) load_timeout: Option<Duration>,
     pub(crate) negative_ttl: Option<Duration>,
     /// For how long loads may serve what has expired.

@@ -129,6 +129,11 @@ impl<K: Eq + Clone, V: Clone> Core<K, V> {
             if !flight.is_led_by(lease.token(), lease_now) {
                 return Try::Not(WhyUnfilled::TimedOut);
             }
+            if locked.is_being_written(hash, &flight.subject, lease_now) {
+                flight.fence();
+                closed = locked.close(hash, flight);
+                return Try::Not(WhyUnfilled::Fenced);
+            }
             if let Some(late) = locked.ended_since(terms.groups(), flight.mark()) {
                 flight.set_late_from(late);
                 flight.fence();

@@ -7,6 +7,7 @@ mod call;
 mod future;
 mod many;
 mod timer;
+mod write_through;
 
 pub use self::background::BackgroundLoad;
 pub use self::call::Leased;

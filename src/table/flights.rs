@@ -45,15 +45,15 @@ const SWEPT: usize = 8;
 const MOST_FAILED: usize = 1024;
 
 /// Where a flight is found: by what a node keeps of a hash, so that the flight of an entry's key can be found from the entry.
-fn place(hash: u64) -> u64 {
+pub(super) fn place(hash: u64) -> u64 {
     spread(hash & HASH_MASK)
 }
 
-struct Open<K, V> {
-    hash: u64,
-    flight: Arc<Flight<K, V>>,
+pub(super) struct Open<K, V> {
+    pub(super) hash: u64,
+    pub(super) flight: Arc<Flight<K, V>>,
     /// It is among the failed ones that stay.
-    failed: bool,
+    pub(super) failed: bool,
 }
 
 /// A failed flight that stays until it is due.
@@ -74,37 +74,47 @@ pub(crate) struct Ended<K, V> {
 #[derive(Clone, Copy)]
 pub(super) struct Fences {
     flight: Option<u64>,
+    writing: Option<u64>,
 }
 
 impl Fences {
-    pub(super) const NONE: Fences = Fences { flight: None };
+    pub(super) const NONE: Fences = Fences { flight: None, writing: None };
 }
 
 pub(super) struct Flights<K, V> {
     open: HashTable<Open<K, V>>,
+    /// Writes through the cache that are under way: see `writings`.
+    pub(super) writings: HashTable<Open<K, V>>,
     /// No lease is overdue before.
-    next_overdue: u64,
+    pub(super) next_overdue: u64,
     failed: VecDeque<Backoff>,
     ended: Vec<Ended<K, V>>,
 }
 
 impl<K, V> Flights<K, V> {
     pub(super) const fn new() -> Self {
-        Flights { open: HashTable::new(), next_overdue: NEVER, failed: VecDeque::new(), ended: Vec::new() }
+        Flights {
+            open: HashTable::new(),
+            writings: HashTable::new(),
+            next_overdue: NEVER,
+            failed: VecDeque::new(),
+            ended: Vec::new(),
+        }
     }
 
+    #[inline(always)]
     pub(super) fn is_empty(&self) -> bool {
-        self.open.is_empty()
+        self.open.is_empty() && self.writings.is_empty()
     }
 
     /// Is there no flight, nor anything to be done about one?
     pub(super) fn is_quiet(&self) -> bool {
-        self.open.is_empty() && self.ended.is_empty()
+        self.is_empty() && self.ended.is_empty()
     }
 
     pub(super) fn memory(&self) -> usize {
         let lists = self.failed.capacity() * size_of::<Backoff>() + self.ended.capacity() * size_of::<Ended<K, V>>();
-        self.open.allocation_size() + lists
+        self.open.allocation_size() + self.writings.allocation_size() + lists
     }
 
     fn get<Q>(&self, hash: u64, key: &Q) -> Option<&Arc<Flight<K, V>>>
@@ -202,7 +212,7 @@ impl<K, V> Locked<'_, K, V> {
 
     /// Fences the flight of `key` and takes it out of the table.
     #[cold]
-    pub(super) fn take_flight<Q>(&mut self, hash: u64, key: &Q) -> Option<Arc<Flight<K, V>>>
+    pub(crate) fn take_flight<Q>(&mut self, hash: u64, key: &Q) -> Option<Arc<Flight<K, V>>>
     where
         Q: Equivalent<K> + ?Sized,
     {
@@ -215,11 +225,16 @@ impl<K, V> Locked<'_, K, V> {
     where
         Q: Equivalent<K> + ?Sized,
     {
-        Fences { flight: self.state.flights.get(hash, key).map(|flight| flight.number()) }
+        let flights = &self.state.flights;
+        let number = |flight: &Arc<Flight<K, V>>| flight.number();
+        Fences { flight: flights.get(hash, key).map(number), writing: flights.writing(hash, key).map(number) }
     }
 
     /// Fences, and takes the flight out of the table.
     pub(super) fn take_fences(&mut self, hash: u64, fences: Fences) -> Option<Arc<Flight<K, V>>> {
+        if let Some(number) = fences.writing {
+            self.fence_writing(hash, number);
+        }
         let flight = self.state.flights.remove(hash, fences.flight?)?;
         flight.fence();
         self.count_flights();
@@ -243,6 +258,7 @@ impl<K, V> Locked<'_, K, V> {
         if self.state.flights.is_empty() {
             return;
         }
+        self.state.flights.writings.iter().for_each(|writing| writing.flight.fence());
         let flights = mem::replace(&mut self.state.flights.open, HashTable::new());
         self.state.flights.failed = VecDeque::new();
         self.state.flights.ended.extend(flights.into_iter().map(|Open { flight, .. }| {
@@ -262,19 +278,22 @@ impl<K, V> Locked<'_, K, V> {
 
     #[cold]
     fn sweep_overdue(&mut self, now: u64) {
-        let Flights { open, ended, .. } = &mut self.state.flights;
+        let Flights { open, writings, ended, .. } = &mut self.state.flights;
         let (mut first, mut last) = (NEVER, now);
-        let overdue = open.extract_if(|open| {
+        let mut is_over = |open: &mut Open<K, V>| {
             let until = if open.failed { None } else { open.flight.unattended_until() };
             let over = until.is_some_and(|until| is_due(until, now));
             if let Some(until) = until.filter(|_| !over) {
                 (first, last) = (first.min(until), last.max(until));
             }
             over
-        });
+        };
+        let end = |Open { flight, .. }| Ended { flight, written: None };
         let before = ended.len();
-        ended.extend(overdue.map(|Open { flight, .. }| Ended { flight, written: None }));
-        self.state.counts.load_timeouts += (ended.len() - before) as u64;
+        ended.extend(open.extract_if(&mut is_over).map(end));
+        let loads = ended.len() - before;
+        ended.extend(writings.extract_if(&mut is_over).map(end));
+        self.state.counts.load_timeouts += loads as u64;
         // A few walks for all that are open now, not one for each.
         self.state.flights.next_overdue = first.max(now + (last - now) / 8);
         self.count_flights();
@@ -300,10 +319,10 @@ impl<K, V> Locked<'_, K, V> {
     }
 
     /// The mirror that is read without the lock.
-    fn count_flights(&mut self) {
+    pub(super) fn count_flights(&mut self) {
         // Relaxed: only the lock's holder writes it, and whoever reads it only wants to know.
         self.stripe.writers.flights.store(self.state.flights.open.len(), Ordering::Relaxed);
-        if self.state.flights.open.is_empty() {
+        if self.state.flights.is_empty() {
             self.forget_ended_groups();
         }
     }

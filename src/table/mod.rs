@@ -21,6 +21,7 @@ mod slab;
 mod stripe;
 mod stripes;
 mod transact;
+mod writings;
 
 pub(crate) use self::expire::Serving;
 pub(crate) use self::flights::Ended;
