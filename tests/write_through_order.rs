@@ -97,18 +97,14 @@ fn the_next_goes_on_however_one_ends() {
                 for mix in 0..8 {
                     let cache = prepare(WhileWriting::ServeOld, true);
                     let running = Writing::open(&cache, on, KEY);
-                    let queue: Vec<_> = mixed(mix, 3).into_iter().map(|on| Writing::queue(&cache, on, KEY)).collect();
-                    let queue = queue.into_iter().map(|mut waiting| {
-                        waiting.tell(finish_of(waiting.on, finish));
-                        waiting
-                    });
-                    let queue: Vec<_> = queue.collect();
+                    let mut queue: Vec<_> = mixed(mix, 3).into_iter().map(|on| Writing::queue(&cache, on, KEY)).collect();
+                    let then = for_those_in_line(finish);
+                    queue.iter_mut().for_each(|waiting| waiting.tell(then));
                     judge(running.end(finish), finish, "the first");
                     for waiting in queue {
-                        let finish = finish_of(waiting.on, finish);
-                        judge(waiting.answer(), finish, "one of the others");
+                        judge(waiting.answer(), then, "one of the others");
                     }
-                    reads(&cache, leaves(finish_of(ON[mix >> 2 & 1], finish)), "all are over");
+                    reads(&cache, leaves(then), "all are over");
                     assert_eq!(cache.stats().flights, 0);
                 }
             }
@@ -117,7 +113,7 @@ fn the_next_goes_on_however_one_ends() {
 }
 
 /// Those in line cannot be cancelled by what they are told: they fail instead.
-fn finish_of(_: On, finish: Finish) -> Finish {
+fn for_those_in_line(finish: Finish) -> Finish {
     if finish == Finish::Cancel { Finish::Fail } else { finish }
 }
 

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::sync::Mutex;
 
 use brindle::Builder;
-use brindle::Cache;
 use brindle::Expected;
 use brindle::Loaded;
 use brindle::Op;
@@ -76,7 +75,7 @@ const ENDS: [(&str, Act); 10] = [
     }),
 ];
 
-/// Nothing, or something as new as `source`.
+/// Nothing, or something as new as `source`: where no version tells which came first, nothing.
 #[track_caller]
 fn assert_nothing_old(cache: &Numbers, source: u64, case: &str) {
     if let Some(entry) = cache.get_entry(&KEY) {
@@ -92,7 +91,8 @@ fn what_others_do_to_the_key_meanwhile_leaves_nothing_old() {
             for on in ON {
                 for meanwhile in MEANWHILE {
                     for there in [false, true] {
-                        for (finish, source) in [(well(WRITTEN), 0), (well_at(WRITTEN, 10), 10), (well_at(WRITTEN, 9), 9)] {
+                        for (finish, source) in [(well(WRITTEN), u64::MAX), (well_at(WRITTEN, 10), 10), (well_at(WRITTEN, 9), 9)]
+                        {
                             let case = format!("{name}, then on a {on:?} {finish:?}, {meanwhile:?}, resident: {there}");
                             let cache = prepare(meanwhile, there);
                             let writing = Writing::open(&cache, on, KEY);
