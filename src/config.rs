@@ -18,7 +18,8 @@ pub(crate) const MOST_WEIGHT: u64 = 1 << 56;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum WhileWriting {
-    /// The value that is there, until the source has acknowledged the new one.
+    /// The value that is there, until the source has acknowledged the new one, has failed, or somebody else writes. Whoever hangs, or was
+    /// leaked, leaves it there until the next one's turn.
     #[default]
     ServeOld,
     /// Nothing: they miss, and may load.

@@ -136,10 +136,6 @@ pub(crate) enum End {
 }
 
 impl Wanted {
-    pub(crate) fn new(hash: u64) -> Self {
-        Wanted { hash, expected: Vec::new(), first_said: None, said: None, below: None, end: End::Stays }
-    }
-
     /// Does it change the key, or end what may be there?
     pub(crate) fn touches(&self) -> bool {
         self.below.is_some() || !matches!(self.end, End::Stays)

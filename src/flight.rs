@@ -243,7 +243,7 @@ impl<S, T> Flight<S, T> {
         self.mark.load(Ordering::Relaxed)
     }
 
-    /// Notes how far things are. Relaxed: noted before anybody else knows the flight.
+    /// Notes how far things are. Relaxed: noted under the lock of the stripe, for the holder of the lease that begins then.
     pub(crate) fn set_mark(&self, mark: u64) {
         self.mark.store(mark, Ordering::Relaxed);
     }

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use equivalent::Equivalent;
 use hashbrown::HashTable;
+use smallvec::SmallVec;
 
 use crate::core::Change;
 use crate::core::How;
 use crate::error::Aborted;
 use crate::error::TransactionError;
 use crate::error::WhyAborted;
-use crate::event::End;
 use crate::rule::swap::Expected;
 use crate::rule::version::Claim;
 use crate::rule::version::Version;
@@ -32,7 +32,7 @@ const FEW: usize = 8;
 /// there are several for one key, all must hold.
 pub struct Transaction<'a, K, V, S = ahash::RandomState> {
     cache: &'a Cache<K, V, S>,
-    changes: Vec<Change<K, V>>,
+    changes: SmallVec<[Change<K, V>; 4]>,
     /// Places in `changes` by hash, once they are many.
     places: HashTable<usize>,
     /// Groups that end, by hash.
@@ -112,10 +112,10 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
 
 impl<'a, K: Hash + Eq, V, S: BuildHasher> Transaction<'a, K, V, S> {
     fn new(cache: &'a Cache<K, V, S>) -> Self {
-        Transaction { cache, changes: Vec::new(), places: HashTable::new(), groups: Vec::new(), doomed: None }
+        Transaction { cache, changes: SmallVec::new(), places: HashTable::new(), groups: Vec::new(), doomed: None }
     }
 
-    fn commit(mut self) -> Result<(), Aborted<K, V>> {
+    fn commit(&mut self) -> Result<(), Aborted<K, V>> {
         let committed = match self.doomed {
             Some(doomed) => Err(doomed),
             None => self.cache.core.commit(&mut self.changes, &self.groups),
@@ -123,9 +123,9 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Transaction<'a, K, V, S> {
         committed.map_err(|(at, why)| self.aborted(at, why))
     }
 
-    fn aborted(mut self, at: usize, why: WhyAborted) -> Aborted<K, V> {
+    fn aborted(&mut self, at: usize, why: WhyAborted) -> Aborted<K, V> {
         let Change { key, value, .. } = self.changes.swap_remove(at);
-        let others = self.changes.into_iter().filter_map(|change| change.key.zip(change.value)).collect();
+        let others = self.changes.drain(..).filter_map(|change| change.key.zip(change.value)).collect();
         Aborted { key: key.expect("an aborted transaction has its keys"), why, value, others }
     }
 
@@ -200,13 +200,13 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Transaction<'a, K, V, S> {
         let grouping = &self.cache.core.settings.grouping;
         let groups = groups.into_iter().map(|group| grouping.hash(&group)).collect();
         let at = self.write(key, value, How::PLAIN);
-        self.changes[at].groups = groups;
+        self.changes[at].asks().groups = groups;
     }
 
     /// Writes a value if the key is in the expected state when the transaction commits, which aborts otherwise.
     pub fn compare_and_swap(&mut self, key: K, expected: impl Into<Expected>, value: V) {
         let at = self.write(key, value, How::PLAIN);
-        self.changes[at].wanted.expected.push(expected.into());
+        self.changes[at].asks().expected.push(expected.into());
     }
 
     /// Removes the entry of `key`, whatever it is when the transaction commits, and gives the value as [`get`](Self::get) sees it now.
@@ -226,7 +226,7 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Transaction<'a, K, V, S> {
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
         let at = self.change(key);
-        self.end(at);
+        self.changes[at].end();
     }
 
     /// Declares every state of `key` below source version `source` dead, as [`Cache::invalidate_at`]. A newer entry stays, and is no
@@ -236,16 +236,15 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Transaction<'a, K, V, S> {
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
         let at = self.change(key);
-        let Change { value, wanted, how, .. } = &self.changes[at];
-        let newer = matches!(how.claim, Claim::At(own) if own >= source) && value.is_some();
-        if newer {
+        let change = &mut self.changes[at];
+        if change.value.is_some() && matches!(change.asks().claim, Claim::At(own) if own >= source) {
             return;
         }
         // Of an own value whose source nobody knows it cannot be said that it is newer.
-        if value.is_some() || matches!(wanted.end, End::Gone) {
-            self.end(at);
+        if change.value.is_some() {
+            change.end();
         }
-        let below = &mut self.changes[at].wanted.below;
+        let below = &mut change.asks().below;
         *below = (*below).max(Some(source));
     }
 
@@ -261,7 +260,7 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Transaction<'a, K, V, S> {
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
         let at = self.change(key);
-        self.changes[at].wanted.expected.push(expected.into());
+        self.changes[at].asks().expected.push(expected.into());
     }
 
     /// What the transaction itself says of `key`.
@@ -273,12 +272,12 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Transaction<'a, K, V, S> {
             return Seen::Cache;
         }
         let Some(at) = self.find(self.cache.hash(key), key) else { return Seen::Cache };
-        let Change { value, wanted, .. } = &self.changes[at];
-        match (value, &wanted.end, wanted.below) {
+        let Change { value, gone, asks, .. } = &self.changes[at];
+        match (value, gone, asks.as_ref().and_then(|asks| asks.below)) {
             (Some(value), _, _) => Seen::Own(value),
-            (None, End::Gone, _) => Seen::Gone,
-            (None, _, Some(source)) => Seen::Below(source),
-            (None, _, None) => Seen::Cache,
+            (None, true, _) => Seen::Gone,
+            (None, false, Some(source)) => Seen::Below(source),
+            (None, false, None) => Seen::Cache,
         }
     }
 
@@ -286,7 +285,7 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Transaction<'a, K, V, S> {
     where
         Q: Equivalent<K> + ?Sized,
     {
-        let is = |&at: &usize| self.changes[at].wanted.hash == hash && key.equivalent(self.changes[at].key());
+        let is = |&at: &usize| self.changes[at].hash == hash && key.equivalent(self.changes[at].key());
         if self.changes.len() <= FEW {
             return (0..self.changes.len()).find(is);
         }
@@ -312,45 +311,43 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Transaction<'a, K, V, S> {
         };
         let changes = &self.changes;
         for at in unnoted..=at {
-            self.places.insert_unique(changes[at].wanted.hash, at, |&at| changes[at].wanted.hash);
+            self.places.insert_unique(changes[at].hash, at, |&at| changes[at].hash);
         }
         at
     }
 
     /// Notes a value, and gives the place of the change.
     fn write(&mut self, key: K, value: V, how: How) -> usize {
-        let how = How { claim: self.cache.core.claim(&key, &value, how.claim), ..how };
+        let claim = self.cache.core.claim(&key, &value, how.claim);
         let hash = self.cache.hash(&key);
         let at = self.find(hash, &key).unwrap_or_else(|| self.add(hash, key));
-        if let Claim::At(source) = how.claim {
+        if let Claim::At(source) = claim {
             self.say(at, source);
         }
         let change = &mut self.changes[at];
-        (change.value, change.how, change.wanted.end) = (Some(value), how, End::Stays);
-        change.groups = Vec::new();
+        change.value = Some(value);
+        change.gone = false;
+        if change.asks.is_some() || claim != Claim::Unversioned || how.ttl.is_some() {
+            let asks = change.asks();
+            (asks.claim, asks.ttl, asks.groups) = (claim, how.ttl, Vec::new());
+        }
         at
     }
 
     /// The source has a state of version `source`. An older one than was said before, or is dead, is no news.
     fn say(&mut self, at: usize, source: u64) {
-        let wanted = &mut self.changes[at].wanted;
-        let known = wanted.said.max(wanted.below);
+        let asks = self.changes[at].asks();
+        let known = asks.said.max(asks.below);
         match known.filter(|&known| known > source) {
             Some(known) => {
                 let why = WhyAborted::Superseded { current: Version::new(known, 0) };
                 self.doomed.get_or_insert((at, why));
             }
             None => {
-                wanted.first_said.get_or_insert(source);
-                wanted.said = Some(source);
+                asks.first_said.get_or_insert(source);
+                asks.said = Some(source);
             }
         }
-    }
-
-    fn end(&mut self, at: usize) {
-        let change = &mut self.changes[at];
-        change.value = None;
-        change.wanted.end = End::Gone;
     }
 }
 

@@ -17,6 +17,7 @@ use crate::sync::Ordering;
 use crate::table::Ended;
 use crate::table::Flight;
 use crate::table::Landing;
+use crate::table::Locked;
 use crate::table::Serving;
 use crate::time::deadline;
 use crate::unwind::Panic;
@@ -212,7 +213,7 @@ impl<K: Eq, V> Core<K, V> {
                 None => {}
             }
             if let Some(flight) = locked.flight(hash, key, time.now) {
-                step = self.join_flight(hash, &flight, wish, time, &mut stale);
+                step = self.join_flight(locked, hash, &flight, wish, time, &mut stale);
                 if step.is_none() {
                     closed = locked.close(hash, &flight);
                 }
@@ -232,6 +233,7 @@ impl<K: Eq, V> Core<K, V> {
     /// What a flight that was found by its key has for the caller. `None` if it is one that failed, and no answer any more.
     fn join_flight(
         self: &Arc<Self>,
+        locked: &Locked<'_, K, V>,
         hash: u64,
         flight: &Arc<Flight<K, V>>,
         wish: Wish,
@@ -246,6 +248,7 @@ impl<K: Eq, V> Core<K, V> {
         if failure.is_none()
             && let Some(token) = flight.take_overdue(time.now, time.until)
         {
+            locked.renew(flight);
             self.tally.timeouts.fetch_add(1, Ordering::Relaxed);
             self.tally.takeovers.fetch_add(1, Ordering::Relaxed);
             return Some(Step::Lead(Lease::new(self, hash, Arc::clone(flight), token), stale.take().map(Box::new)));

@@ -89,7 +89,13 @@ impl<K, V> Seat<K, V> {
 
     /// The lease is the waiter's. If a fence came before he did, it is good for nothing, and he starts anew like everybody else.
     fn lead(&self, token: Token) -> Came<K, V> {
-        if self.flight.is_fenced() {
+        let locked = self.core.table.stripe_number(self.core.table.stripe_of(self.hash)).lock();
+        let fenced = self.flight.is_fenced();
+        if !fenced {
+            locked.renew(&self.flight);
+        }
+        drop(locked);
+        if fenced {
             self.core.hand_over(self.hash, Arc::clone(&self.flight), token);
             return Came::Nothing;
         }

@@ -4,6 +4,8 @@
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 
+use smallvec::SmallVec;
+
 use crate::sync::Ordering;
 use crate::table::Locked;
 use crate::unwind::keep_first;
@@ -65,35 +67,39 @@ impl<K, V> Core<K, V> {
     pub(super) fn transition_over<'a, R>(&'a self, numbers: &[usize], step: impl FnOnce(&mut [Inside<'a, K, V>], u64) -> R) -> R {
         debug_assert!(numbers.is_sorted_by(|one, other| one < other));
         let mut now = self.now();
-        let mut all = self.lock_all(numbers);
+        let mut all: SmallVec<[_; 4]> = SmallVec::new();
+        self.lock_all(numbers, &mut all);
         if now.is_none() && self.now_matters() {
             // As in `transition_in`.
-            drop(all);
+            all.clear();
             now = Some(self.settings.clock.now());
-            all = self.lock_all(numbers);
+            self.lock_all(numbers, &mut all);
         }
         let now = now.unwrap_or(0);
         all.iter_mut().for_each(|inside| inside.locked.sweep(now));
         let result = step(&mut all, now);
-        // All is done: from here on each goes its own way.
-        let leave = |(&number, mut inside): (&usize, Inside<'a, K, V>)| {
+        // All is done: from here on each goes its own way. Their effects wait until the last lock is gone.
+        let mut left: SmallVec<[_; 2]> = SmallVec::new();
+        for (&number, mut inside) in numbers.iter().zip(all.drain(..)) {
             self.make_room(&mut inside.locked, now);
             let effects = inside.locked.effects(now);
             let grown = inside.locked.stripe_weight() > inside.locked.weight_before();
-            (number, effects, grown)
-        };
-        let effects: Vec<_> = numbers.iter().zip(all).map(leave).collect();
+            if grown || !effects.is_empty() {
+                left.push((number, effects, grown));
+            }
+        }
         let mut panic = None;
-        for (number, effects, grown) in effects {
+        for (number, effects, grown) in left {
             keep_first(&mut panic, catch_unwind(AssertUnwindSafe(|| self.after(number, effects, grown))));
         }
         resume(panic.map_or(Ok(()), Err));
         result
     }
 
-    fn lock_all(&self, numbers: &[usize]) -> Vec<Inside<'_, K, V>> {
-        let lock = |&number: &usize| Inside { core: self, locked: self.table.stripe_number(number).lock() };
-        numbers.iter().map(lock).collect()
+    fn lock_all<'a>(&'a self, numbers: &[usize], all: &mut SmallVec<[Inside<'a, K, V>; 4]>) {
+        for &number in numbers {
+            all.push(Inside { core: self, locked: self.table.stripe_number(number).lock() });
+        }
     }
 
     fn now_matters(&self) -> bool {

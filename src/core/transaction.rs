@@ -2,12 +2,19 @@
 //! locked, in order, and what the transaction wants is judged, then done (`table::transact` says how).
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use smallvec::SmallVec;
 
 use crate::error::WhyAborted;
+use crate::event::Cause;
 use crate::event::End;
 use crate::event::Moment;
 use crate::event::Wanted;
+use crate::rule::swap::Expected;
 use crate::rule::version::Claim;
+use crate::table::Locked;
+use crate::table::Look;
 use crate::table::Member;
 use crate::table::Refusal;
 
@@ -17,14 +24,29 @@ use super::step::Inside;
 
 /// What a transaction does to one key.
 pub(crate) struct Change<K, V> {
+    pub(crate) hash: u64,
     /// They are here until the transaction is carried out.
     pub(crate) key: Option<K>,
     pub(crate) value: Option<V>,
-    /// How the value is to be written.
-    pub(crate) how: How,
-    /// The groups that its writer names, by hash.
+    /// If it has no value, whatever is there goes.
+    pub(crate) gone: bool,
+    /// What else it asks for, if anything.
+    pub(crate) asks: Option<Box<Asks>>,
+}
+
+/// What few changes ask for.
+#[derive(Default)]
+pub(crate) struct Asks {
+    /// What the value claims of its source.
+    pub(crate) claim: Claim,
+    pub(crate) ttl: Option<Duration>,
+    /// The groups that the value's writer names, by hash.
     pub(crate) groups: Vec<u64>,
-    pub(crate) wanted: Wanted,
+    /// As in [`Wanted`], all of these.
+    pub(crate) expected: Vec<Expected>,
+    pub(crate) first_said: Option<u64>,
+    pub(crate) said: Option<u64>,
+    pub(crate) below: Option<u64>,
 }
 
 /// A change keeps its key until nothing can fail any more.
@@ -32,11 +54,25 @@ const HERE: &str = "a key is given up once";
 
 impl<K, V> Change<K, V> {
     pub(crate) fn new(hash: u64, key: K) -> Self {
-        Change { key: Some(key), value: None, how: How::PLAIN, groups: Vec::new(), wanted: Wanted::new(hash) }
+        Change { hash, key: Some(key), value: None, gone: false, asks: None }
     }
 
     pub(crate) fn key(&self) -> &K {
         self.key.as_ref().expect(HERE)
+    }
+
+    pub(crate) fn asks(&mut self) -> &mut Asks {
+        self.asks.get_or_insert_default()
+    }
+
+    /// Whatever is there goes.
+    pub(crate) fn end(&mut self) {
+        (self.value, self.gone) = (None, true);
+    }
+
+    /// A write or a removal, and nothing else.
+    fn is_plain(&self) -> bool {
+        self.asks.is_none() && (self.gone || self.value.is_some())
     }
 }
 
@@ -54,6 +90,12 @@ struct Left<K> {
     keys: Vec<K>,
     /// Hash and weight of what was written to absent keys, for the policy to take note.
     missed: Vec<(u64, u64)>,
+}
+
+impl<K> Default for Left<K> {
+    fn default() -> Self {
+        Left { keys: Vec::new(), missed: Vec::new() }
+    }
 }
 
 impl<K> Left<K> {
@@ -74,10 +116,13 @@ impl<K: Eq, V> Core<K, V> {
     ///
     /// With them the groups of these hashes end.
     pub(crate) fn commit(self: &Arc<Self>, changes: &mut [Change<K, V>], groups: &[u64]) -> Result<(), (usize, WhyAborted)> {
-        changes.sort_by_key(|change| self.table.stripe_of(change.wanted.hash));
+        changes.sort_by_key(|change| self.table.stripe_of(change.hash));
+        if self.plain && groups.is_empty() && changes.iter().all(Change::is_plain) && self.commit_fast(changes) {
+            return Ok(());
+        }
         loop {
-            changes.iter_mut().for_each(|change| self.work_out(change));
-            match self.try_commit(changes, groups) {
+            let wanted: Vec<Wanted> = changes.iter().map(|change| self.work_out(change)).collect();
+            match self.try_commit(changes, &wanted, groups) {
                 Ok(()) => return Ok(()),
                 Err(Refused::For(at, why)) => return Err((at, why)),
                 Err(Refused::Changed) => {}
@@ -85,75 +130,123 @@ impl<K: Eq, V> Core<K, V> {
         }
     }
 
-    /// What user code has to say of a value that is to be written.
-    fn work_out(&self, change: &mut Change<K, V>) {
-        if let (Some(key), Some(value)) = (&change.key, &change.value) {
-            let claim = if let Claim::At(_) = change.how.claim { change.how.claim } else { change.wanted.inherited() };
-            let how = How { claim, ..change.how };
-            change.wanted.end = End::Written(self.terms(change.wanted.hash, key, value, how, &change.groups));
+    /// The stripes of these changes, which are in their order.
+    fn stripes_of(&self, changes: &[Change<K, V>]) -> SmallVec<[usize; 4]> {
+        let mut numbers = SmallVec::new();
+        for change in changes {
+            let number = self.table.stripe_of(change.hash);
+            if numbers.last() != Some(&number) {
+                numbers.push(number);
+            }
         }
-        if change.wanted.below.is_some() {
-            self.keep_time();
-        }
+        numbers
     }
 
-    fn try_commit(&self, changes: &mut [Change<K, V>], groups: &[u64]) -> Result<(), Refused> {
-        let numbers: Vec<usize> = match groups {
-            [] => dedup(changes.iter().map(|change| self.table.stripe_of(change.wanted.hash)).collect()),
+    /// Plain changes in quiet stripes, as most are: nothing can stand in their way. Gives up, with nothing changed, if it is not so.
+    fn commit_fast(&self, changes: &mut [Change<K, V>]) -> bool {
+        let numbers = self.stripes_of(changes);
+        let mut left = Left::default();
+        let done = self.transition_over(&numbers, |stripes, now| {
+            let place = |hash| numbers.partition_point(|&number| number < self.table.stripe_of(hash));
+            let mut looks: SmallVec<[Look<'_, K, V>; 4]> = SmallVec::new();
+            for change in changes.iter() {
+                let look = stripes[place(change.hash)].locked.look_fast(change.hash, change.key(), self.capacity());
+                let Some(look) = look else { return false };
+                looks.push(look);
+            }
+            for (change, look) in changes.iter().zip(&mut looks) {
+                stripes[place(change.hash)].locked.hide_fast(look);
+            }
+            for (change, look) in changes.iter_mut().zip(looks.iter().copied()) {
+                let locked = &mut stripes[place(change.hash)].locked;
+                let Some(pair) = left.take_pair(change) else {
+                    locked.leave_fast(look, Cause::Invalidated, now);
+                    continue;
+                };
+                if locked.write_fast(look, change.hash, pair).fresh {
+                    left.missed.push((change.hash, 1));
+                }
+            }
+            true
+        });
+        self.see_to(left);
+        done
+    }
+
+    /// What is wanted of a key. This is where user code has its say of a value.
+    fn work_out(&self, change: &Change<K, V>) -> Wanted {
+        let none = Asks::default();
+        let asks = change.asks.as_deref().unwrap_or(&none);
+        let mut wanted = Wanted {
+            hash: change.hash,
+            expected: asks.expected.clone(),
+            first_said: asks.first_said,
+            said: asks.said,
+            below: asks.below,
+            end: if change.gone { End::Gone } else { End::Stays },
+        };
+        if let (Some(key), Some(value)) = (&change.key, &change.value) {
+            let claim = if let Claim::At(_) = asks.claim { asks.claim } else { wanted.inherited() };
+            let how = How { claim, ttl: asks.ttl, ..How::PLAIN };
+            wanted.end = End::Written(self.terms(change.hash, key, value, how, &asks.groups));
+        }
+        if wanted.below.is_some() {
+            self.keep_time();
+        }
+        wanted
+    }
+
+    fn try_commit(&self, changes: &mut [Change<K, V>], wanted: &[Wanted], groups: &[u64]) -> Result<(), Refused> {
+        let numbers = match groups {
+            [] => self.stripes_of(changes),
             // Members may be anywhere.
             _ => (0..self.table.stripes().len()).collect(),
         };
         // Out here: keys that are not needed any more are dropped when the locks are gone.
-        let mut left = Left { keys: Vec::new(), missed: Vec::new() };
+        let mut left = Left::default();
         let done = self.transition_over(&numbers, |stripes, now| {
-            let place = |change: &Change<K, V>| {
-                let own = self.table.stripe_of(change.wanted.hash);
-                numbers.partition_point(|&number| number < own)
-            };
-            self.carry_out(stripes, changes, &place, groups, now, &mut left)
+            let place = |wanted: &Wanted| numbers.partition_point(|&number| number < self.table.stripe_of(wanted.hash));
+            let places: Vec<usize> = wanted.iter().map(place).collect();
+            self.carry_out(&mut Stripes { stripes, places, now }, changes, wanted, groups, &mut left)
         });
-        let Left { keys, missed } = left;
-        drop(keys);
-        missed.into_iter().for_each(|(hash, weight)| self.missed(hash, weight));
+        self.see_to(left);
         done
     }
 
-    /// Under the locks. `place` tells where among the stripes a change has its own.
+    fn see_to(&self, left: Left<K>) {
+        let Left { keys, missed } = left;
+        drop(keys);
+        missed.into_iter().for_each(|(hash, weight)| self.missed(hash, weight));
+    }
+
     fn carry_out(
         &self,
-        stripes: &mut [Inside<'_, K, V>],
+        on: &mut Stripes<'_, '_, K, V>,
         changes: &mut [Change<K, V>],
-        place: &dyn Fn(&Change<K, V>) -> usize,
+        wanted: &[Wanted],
         groups: &[u64],
-        now: u64,
         left: &mut Left<K>,
     ) -> Result<(), Refused> {
-        let moment = Moment { now, capacity: self.capacity() };
+        let moment = Moment { now: on.now, capacity: self.capacity() };
         let mut verdicts = Vec::with_capacity(changes.len());
         for (at, change) in changes.iter().enumerate() {
-            let judged = stripes[place(change)].locked.judge(&change.wanted, change.key(), moment);
+            let judged = on.stripe_of(at).judge(&wanted[at], change.key(), moment);
             verdicts.push(judged.map_err(|refusal| refused(at, refusal))?);
         }
-        for (change, verdict) in changes.iter().zip(&mut verdicts) {
-            stripes[place(change)].locked.find_fences(&change.wanted, change.key(), verdict);
+        for (at, verdict) in verdicts.iter_mut().enumerate() {
+            on.stripe_of(at).find_fences(&wanted[at], changes[at].key(), verdict);
         }
-        let mut members = members(stripes, groups);
+        let members = if groups.is_empty() { Vec::new() } else { members(on.stripes, groups) };
         // From here on nothing fails. First all that ends goes out of sight.
-        for (change, verdict) in changes.iter().zip(&mut verdicts) {
-            stripes[place(change)].locked.hide(verdict);
+        for (at, verdict) in verdicts.iter_mut().enumerate() {
+            on.stripe_of(at).hide(verdict);
         }
-        members.retain(|(place, member)| stripes[*place].locked.hide_member(member));
-        for (place, member) in members {
-            stripes[place].locked.end_member(member, now);
-        }
-        for stripe in stripes.iter_mut() {
-            groups.iter().for_each(|&group| stripe.locked.end_group(group));
-        }
-        for (change, verdict) in changes.iter_mut().zip(verdicts) {
-            let (stripe, pair) = (&mut stripes[place(change)].locked, left.take_pair(change));
-            let put = stripe.carry_out(&change.wanted, verdict, pair, now);
+        on.end(members, groups);
+        for (at, verdict) in verdicts.into_iter().enumerate() {
+            let pair = left.take_pair(&mut changes[at]);
+            let put = on.stripe_of(at).carry_out(&wanted[at], verdict, pair, moment.now);
             if put.is_some_and(|put| put.fresh)
-                && let End::Written(terms) = &change.wanted.end
+                && let End::Written(terms) = &wanted[at].end
             {
                 left.missed.push((terms.hash, terms.weight));
             }
@@ -162,9 +255,30 @@ impl<K: Eq, V> Core<K, V> {
     }
 }
 
-fn dedup(mut sorted: Vec<usize>) -> Vec<usize> {
-    sorted.dedup();
-    sorted
+/// The stripes that a commit has locked.
+struct Stripes<'s, 'a, K, V> {
+    stripes: &'s mut [Inside<'a, K, V>],
+    /// For each change the place of its stripe.
+    places: Vec<usize>,
+    now: u64,
+}
+
+impl<'a, K: Eq, V> Stripes<'_, 'a, K, V> {
+    /// The stripe of a change.
+    fn stripe_of(&mut self, change: usize) -> &mut Locked<'a, K, V> {
+        &mut self.stripes[self.places[change]].locked
+    }
+
+    /// Ends groups, with these members: those first go out of sight, all of them.
+    fn end(&mut self, mut members: Vec<(usize, Member<'a, K, V>)>, groups: &[u64]) {
+        members.retain(|(place, member)| self.stripes[*place].locked.hide_member(member));
+        for (place, member) in members {
+            self.stripes[place].locked.end_member(member, self.now);
+        }
+        for stripe in self.stripes.iter_mut() {
+            groups.iter().for_each(|&group| stripe.locked.end_group(group));
+        }
+    }
 }
 
 /// The members of these groups, each with the place of its stripe.

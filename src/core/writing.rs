@@ -45,6 +45,8 @@ pub(crate) struct Writing<K: Eq, V> {
     hash: u64,
     flight: Arc<Flight<K, V>>,
     token: Token,
+    /// The turn before it was overdue, and what came of it nobody knows.
+    after_overdue: bool,
     /// The key is as it should be.
     settled: bool,
 }
@@ -85,7 +87,7 @@ impl<K: Eq, V> Core<K, V> {
                 Some(flight) => self.join_line(hash, flight, time),
                 None => {
                     locked.open_writing(hash, Arc::clone(&fresh));
-                    Turn::Now(self.writing(hash, Arc::clone(&fresh), fresh.number()))
+                    Turn::Now(self.writing(hash, Arc::clone(&fresh), fresh.number(), false))
                 }
             });
         });
@@ -97,7 +99,7 @@ impl<K: Eq, V> Core<K, V> {
 
     fn join_line(self: &Arc<Self>, hash: u64, flight: Arc<Flight<K, V>>, time: LeaseTime) -> Turn<K, V> {
         if let Some(token) = flight.take_overdue(time.now, time.until) {
-            return Turn::Now(self.writing(hash, flight, token));
+            return Turn::Now(self.writing(hash, flight, token, true));
         }
         if lineage::is_inside(flight.lease()) {
             return Turn::Reentrant;
@@ -106,8 +108,8 @@ impl<K: Eq, V> Core<K, V> {
         Turn::Wait(Place { core: Arc::clone(self), hash, flight, number, _edge: None })
     }
 
-    fn writing(self: &Arc<Self>, hash: u64, flight: Arc<Flight<K, V>>, token: Token) -> Writing<K, V> {
-        Writing { core: Arc::clone(self), hash, flight, token, settled: false }
+    fn writing(self: &Arc<Self>, hash: u64, flight: Arc<Flight<K, V>>, token: Token, after_overdue: bool) -> Writing<K, V> {
+        Writing { core: Arc::clone(self), hash, flight, token, after_overdue, settled: false }
     }
 
     /// The turn of `token` is over: it is the next one's, or the line is gone.
@@ -141,9 +143,14 @@ impl<K: Eq, V> Place<K, V> {
         let time = self.core.lease_time();
         match self.flight.look(self.number, waiter, time.now, time.until) {
             Look::Wait(overdue) => Err(deadline::remaining(overdue, time.now)),
-            Look::Called(token) | Look::Overdue(token) => Ok(self.core.writing(self.hash, Arc::clone(&self.flight), token)),
+            Look::Called(token) => Ok(self.turn(token, false)),
+            Look::Overdue(token) => Ok(self.turn(token, true)),
             Look::Landed(_) => unreachable!("nothing comes of a line but turns"),
         }
+    }
+
+    fn turn(&self, token: Token, after_overdue: bool) -> Writing<K, V> {
+        self.core.writing(self.hash, Arc::clone(&self.flight), token, after_overdue)
     }
 }
 
@@ -163,7 +170,7 @@ impl<K: Eq, V> Writing<K, V> {
 
     /// The source is about to be written. Gives the entry that is there, which readers go on to see, or not, as the builder chose.
     pub(crate) fn begin(&self) -> Option<EntryRef<K, V>> {
-        let Writing { core, hash, flight, .. } = self;
+        let Writing { core, hash, flight, after_overdue, .. } = self;
         let number = core.table.stripe_of(*hash);
         // Out here, as in `stand_in_line`.
         let mut current = None;
@@ -171,6 +178,9 @@ impl<K: Eq, V> Writing<K, V> {
             if !locked.is_writing(*hash, flight) {
                 // Overdue before it began, and swept away: it is late whatever it does.
                 return;
+            }
+            if *after_overdue {
+                locked.make_absent(*hash, &flight.subject, None, now);
             }
             locked.begin_writing(*hash, flight);
             if let Some(resident) = locked.find(*hash, &flight.subject, now) {
@@ -211,8 +221,8 @@ impl<K: Eq, V> Writing<K, V> {
         let tried = core.transition(hash, |locked, now| {
             let (key, _) = pair.as_ref().expect(HERE);
             if !locked.is_writing(hash, flight) || !flight.is_led_by(*token, lease_now) {
-                // Others may have written the source meanwhile, and who was last nobody knows.
-                locked.make_absent(hash, key, None, now);
+                // Others may have written the source meanwhile.
+                locked.make_absent(hash, key, source, now);
                 return Try::Absent;
             }
             if flight.is_fenced() || locked.ended_since(&terms.groups, flight.mark()).is_some() {
@@ -247,7 +257,7 @@ impl<K: Eq, V> Writing<K, V> {
 
 impl<K: Eq, V> Drop for Writing<K, V> {
     fn drop(&mut self) {
-        let Writing { core, hash, flight, token, settled } = self;
+        let Writing { core, hash, flight, token, settled, .. } = self;
         let absent = catch_unwind(AssertUnwindSafe(|| {
             if !*settled {
                 core.transition(*hash, |locked, now| locked.make_absent(*hash, &flight.subject, None, now));

@@ -50,9 +50,10 @@ impl fmt::Display for Version {
 }
 
 /// Where a write takes its source version from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) enum Claim {
     /// Nobody said: the key's highest known source stays.
+    #[default]
     Unversioned,
     /// The source of truth said so.
     At(u64),

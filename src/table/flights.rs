@@ -236,7 +236,7 @@ impl<K, V> Locked<'_, K, V> {
             self.fence_writing(hash, number);
         }
         let flight = self.state.flights.remove(hash, fences.flight?)?;
-        flight.fence();
+        self.fence_flight(&flight);
         self.count_flights();
         Some(flight)
     }
@@ -261,11 +261,22 @@ impl<K, V> Locked<'_, K, V> {
         self.state.flights.writings.iter().for_each(|writing| writing.flight.fence());
         let flights = mem::replace(&mut self.state.flights.open, HashTable::new());
         self.state.flights.failed = VecDeque::new();
-        self.state.flights.ended.extend(flights.into_iter().map(|Open { flight, .. }| {
-            flight.fence();
-            Ended { flight, written: None }
-        }));
+        flights.iter().for_each(|open| self.fence_flight(&open.flight));
+        self.state.flights.ended.extend(flights.into_iter().map(|Open { flight, .. }| Ended { flight, written: None }));
         self.count_flights();
+    }
+
+    fn fence_flight(&self, flight: &Flight<K, V>) {
+        flight.fence();
+        // What it brings may be of a group that has ended since it began, and by then nobody will know.
+        if let Some(late) = self.any_ended_since(flight.mark()) {
+            flight.set_late_from(late);
+        }
+    }
+
+    /// The lease of the flight is a new one, for a loader that has not begun.
+    pub(crate) fn renew(&self, flight: &Flight<K, V>) {
+        flight.set_mark(self.state.revision);
     }
 
     /// Lets flights go that nobody will end: some failed ones that are due, and those with an overdue lease and nobody to take it over.

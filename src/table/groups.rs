@@ -159,6 +159,12 @@ impl<K, V> Locked<'_, K, V> {
         groups.iter().filter_map(find).filter(|ended| ended.revision > mark).map(|ended| ended.number).min()
     }
 
+    /// The same of any group.
+    pub(super) fn any_ended_since(&self, mark: u64) -> Option<u64> {
+        let ended = self.state.groups.ended.iter().filter(|ended| ended.revision > mark);
+        ended.map(|ended| ended.number).min()
+    }
+
     /// A group has been invalidated: what is loaded for it now, and began before, may not be stored.
     pub(crate) fn end_group(&mut self, group: u64) {
         self.state.revision += 1;

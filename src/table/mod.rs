@@ -32,6 +32,7 @@ pub(crate) use self::index::ordinal;
 pub(crate) use self::locked::Locked;
 pub(crate) use self::node::TIMED;
 pub(crate) use self::pin::Pinned;
+pub(crate) use self::plain::Look;
 pub(crate) use self::plain::Written;
 pub(crate) use self::put::Refusal;
 pub(crate) use self::reclaim::Effects;

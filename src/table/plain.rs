@@ -9,6 +9,7 @@ use crate::rule::version::Version;
 
 use super::index::Spot;
 use super::locked::Locked;
+use super::locked::Resident;
 use super::node::HASH_MASK;
 use super::node::Node;
 use super::put::Fresh;
@@ -16,7 +17,17 @@ use super::put::Fresh;
 /// Where a plain write goes: the plain entry that is there, or a new place.
 pub(crate) struct Look<'a, K, V> {
     old: Option<(Spot, &'a Node<K, V>)>,
+    /// What is there is out of sight already: see `transact`.
+    hidden: bool,
 }
+
+impl<K, V> Clone for Look<'_, K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K, V> Copy for Look<'_, K, V> {}
 
 impl<K, V> Look<'_, K, V> {
     pub(crate) fn is_absent(&self) -> bool {
@@ -44,7 +55,7 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
         // SAFETY: linked nodes are occupied, and the lock keeps them so.
         let found = self.index().find(hash, |slot| key.equivalent(unsafe { &self.node(slot).pair().0 }));
         let old = found.map(|spot| (spot, self.node(spot.slot)));
-        old.is_none_or(|(_, node)| node.is_plain()).then_some(Look { old })
+        old.is_none_or(|(_, node)| node.is_plain()).then_some(Look { old, hidden: false })
     }
 
     /// A plain write in a quiet stripe, where the same lock's holder looked.
@@ -61,12 +72,25 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
         match look.old {
             Some((spot, old)) => {
                 node.set_uses(old.uses());
-                self.index().swap(spot, slot);
+                self.show(spot, old, look.hidden, slot);
                 self.state.policy.replace(spot.slot, slot, 1, 1);
                 self.retire(spot.slot, old, Cause::Replaced);
             }
             None => self.link(Fresh { slot, node, version }, &Plain { hash, leased: false }),
         }
         Written { version, fresh: look.old.is_none() }
+    }
+
+    /// Takes what is there out of sight.
+    pub(crate) fn hide_fast(&mut self, look: &mut Look<'a, K, V>) {
+        look.old = look.old.filter(|&(spot, node)| self.hide_node(spot, node));
+        look.hidden = true;
+    }
+
+    /// Ends what is out of sight.
+    pub(crate) fn leave_fast(&mut self, look: Look<'a, K, V>, cause: Cause, now: u64) {
+        if let Some((spot, node)) = look.old {
+            self.leave(Resident { spot, node, version: Version::new(0, node.revision()) }, cause, now);
+        }
     }
 }

@@ -15,6 +15,7 @@ use crate::sync::Ordering;
 use crate::time::deadline;
 
 use super::flights::Flight;
+use super::index::Spot;
 use super::index::ordinal;
 use super::locked::Locked;
 use super::locked::Resident;
@@ -295,18 +296,24 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
         self.resize(1, (terms.weight(), 0));
     }
 
+    /// A slot takes the place in the index of an entry, which may be out of sight.
+    #[inline(always)]
+    pub(super) fn show(&self, old: Spot, node: &Node<K, V>, hidden: bool, slot: u32) {
+        if hidden {
+            // There is room: the entry that went out of sight had a place.
+            self.index().link(node.hash(), slot);
+        } else {
+            self.index().swap(old, slot);
+        }
+    }
+
     /// The node takes the place of the key's entry, in the table and in the policy.
     #[inline(always)]
     fn replace(&mut self, old: Resident<'a, K, V>, hidden: bool, fresh: Fresh<'a, K, V>, terms: &impl Terms) {
         let Fresh { slot, node, .. } = fresh;
         let (old_slot, old_weight, weight) = (old.spot.slot, self.weight(old.spot.slot), terms.weight());
         node.set_uses(old.node.uses());
-        if hidden {
-            // There is room: the entry that went out of sight had a place.
-            self.index().link(old.node.hash(), slot);
-        } else {
-            self.index().swap(old.spot, slot);
-        }
+        self.show(old.spot, old.node, hidden, slot);
         match (old_weight > 0, weight > 0) {
             (true, true) => self.state.policy.replace(old_slot, slot, old_weight, weight),
             (true, false) => self.state.policy.remove(old_slot, old_weight),

@@ -34,6 +34,13 @@ pub(crate) struct Effects<K, V> {
     pub(crate) ended: Vec<Ended<K, V>>,
 }
 
+impl<K, V> Effects<K, V> {
+    /// Is there nothing to do?
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.reclaim && !self.tell && self.ended.is_empty()
+    }
+}
+
 /// An array that readers may still be walking.
 pub(super) struct Outgrown<K, V> {
     _index: Option<Box<Index>>,

@@ -12,9 +12,11 @@ use crate::rule::tombstone::admit_invalidation;
 use crate::rule::version::Version;
 
 use super::flights::Fences;
+use super::index::Spot;
 use super::locked::Locked;
 use super::locked::Resident;
 use super::node::HASH_MASK;
+use super::node::Node;
 use super::node::RETIRED;
 use super::put::Permit;
 use super::put::Put;
@@ -101,7 +103,10 @@ impl<'a, K, V> Locked<'a, K, V> {
 
     /// False if it is out of sight already.
     pub(super) fn hide_resident(&mut self, resident: Resident<'a, K, V>) -> bool {
-        let Resident { spot, node, .. } = resident;
+        self.hide_node(resident.spot, resident.node)
+    }
+
+    pub(super) fn hide_node(&mut self, spot: Spot, node: &Node<K, V>) -> bool {
         if node.has(RETIRED) {
             return false;
         }

@@ -15,7 +15,6 @@ use super::flights::Flights;
 use super::flights::Open;
 use super::flights::place;
 use super::locked::Locked;
-use super::locked::Resident;
 
 /// A table with room for more is given back when it is empty.
 const SMALL: usize = 56;
@@ -91,12 +90,19 @@ impl<K: Eq, V> Locked<'_, K, V> {
         flight.set_mark(self.state.revision);
     }
 
-    /// Nobody knows what the source has: whatever is there of the key goes, but for an entry of a source version as new as `source`.
+    /// Nobody knows what the source has, but perhaps that it has had version `source`: what is there of the key goes, unless it is as new,
+    /// and nothing older may come.
     pub(crate) fn make_absent(&mut self, hash: u64, key: &K, source: Option<u64>, now: u64) {
-        self.fence(hash, key);
-        let is_older = |resident: &Resident<'_, K, V>| source.is_none_or(|source| resident.version.source() < source);
-        if let Some(resident) = self.find(hash, key, now).filter(is_older) {
-            self.take_out(resident, Cause::Invalidated, now);
+        match source {
+            Some(source) => {
+                self.invalidate_at(hash, key, source, now);
+            }
+            None => {
+                self.fence(hash, key);
+                if let Some(resident) = self.find(hash, key, now) {
+                    self.take_out(resident, Cause::Invalidated, now);
+                }
+            }
         }
     }
 }
