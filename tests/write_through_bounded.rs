@@ -140,7 +140,7 @@ const ENDS: [(&str, Round); 10] = [
 
 #[test]
 fn nothing_is_left_of_any_of_them() {
-    const TIMES: u64 = 20_000;
+    const TIMES: u64 = 6_000;
     for (name, round) in ENDS {
         for meanwhile in [WhileWriting::ServeOld, WhileWriting::Miss] {
             counted(move || {
@@ -171,9 +171,9 @@ fn where_nothing_is_stored_not_a_byte_is_left() {
             let world = World::new(WhileWriting::ServeOld, false);
             (0..1_000).for_each(|number| round(&world, number));
             let before = world.settled(name);
-            (1_000..30_000).for_each(|number| round(&world, number));
+            (1_000..15_000).for_each(|number| round(&world, number));
             let grown = world.settled(name) - before;
-            assert!(grown <= 0, "{grown} bytes are left of 29000 that were {name}");
+            assert!(grown <= 0, "{grown} bytes are left of 14000 that were {name}");
         });
     }
 }
