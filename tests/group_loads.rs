@@ -13,6 +13,7 @@ use std::thread;
 
 use brindle::Cache;
 use brindle::Leased;
+use brindle::Loaded;
 use brindle::Stats;
 use brindle::WhyUnfilled;
 
@@ -300,12 +301,16 @@ fn an_invalidation_reaches_old_and_new_loads_of_a_key() {
 fn who_came_late_is_late_though_the_load_is_fenced_once_more() {
     watched(|| {
         type Fence = fn(&Numbers);
-        let fences: [(&str, Fence); 6] = [
+        // Those that write let everybody go with what they write: these do not.
+        let fences: [(&str, Fence); 7] = [
             ("invalidate", |cache| _ = cache.invalidate(&KEY)),
             ("remove", |cache| _ = cache.remove(&KEY)),
             ("clear", |cache| cache.clear()),
             ("retain", |cache| cache.retain(|_, _| false)),
             ("transaction", |cache| cache.transaction(|t| t.invalidate(&KEY)).unwrap()),
+            ("a write-through that fails", |cache| {
+                cache.write_through(KEY, |_| Err::<Loaded<u64>, _>(())).unwrap_err();
+            }),
             ("thousands of groups", |cache| (0..10_000).for_each(|group| _ = cache.invalidate_group(&("of thousands", group)))),
         ];
         for (name, fence) in fences {

@@ -242,14 +242,73 @@ fn who_waits_behind_a_hanging_write_wakes_by_itself() {
     });
 }
 
+/// The leaked write is forgotten by ordinary traffic before anybody comes who would write the key: it may have changed the source all the same.
 #[test]
-fn readers_do_not_see_what_an_overdue_write_may_have_replaced() {
+fn what_an_overdue_write_may_have_replaced_is_nobodys_ground_to_build_on() {
     watched(|| {
         for meanwhile in MEANWHILE {
-            let (cache, hand) = timed(meanwhile);
-            Writing::open(&cache, On::Task, KEY).leak();
-            hand.advance(TIMEOUT + A_LITTLE);
-            reads(&cache, None, "the write is overdue");
+            for on in ON {
+                let (cache, hand) = timed(meanwhile);
+                Writing::open(&cache, On::Task, KEY).leak();
+                hand.advance(TIMEOUT + A_LITTLE);
+                (100..200).for_each(|key| _ = cache.insert(key, cache.get_with(&(key + 100), || key)));
+                cache.reclaim();
+                let next = Writing::open(&cache, on, KEY);
+                assert_eq!(next.current(), None, "{meanwhile:?}");
+                reads(&cache, None, "the next runs");
+                judge(next.end(Finish::Fail), Finish::Fail, "the next");
+                reads(&cache, None, "after the next");
+            }
+        }
+    });
+}
+
+/// A load began while the write ran, and ends when that is overdue, with nobody in line: what it brings may be older than what the write has done.
+#[test]
+fn a_load_that_began_during_a_leaked_write_is_not_stored() {
+    watched(|| {
+        for meanwhile in MEANWHILE {
+            for way in ways() {
+                for traffic in [false, true] {
+                    let (cache, hand) = timed(meanwhile);
+                    cache.invalidate(&KEY);
+                    hand.advance(A_LITTLE);
+                    Writing::open(&cache, On::Task, KEY).leak();
+                    hand.advance(TIMEOUT - A_LITTLE);
+                    let load = Held::open(&cache, way, KEY);
+                    hand.advance(A_LITTLE * 2);
+                    if traffic {
+                        (100..200).for_each(|key| _ = cache.insert(key, cache.get_with(&(key + 100), || key)));
+                    }
+                    _ = load.end(End::Value(LOADED));
+                    reads(&cache, None, &format!("{meanwhile:?}, {way}, traffic: {traffic}"));
+                }
+            }
+        }
+    });
+}
+
+/// The write is leaked, and so are those who stood in line: neither loads nor writes of the key suffer for ever.
+#[test]
+fn a_leaked_line_holds_nobody_up_for_ever() {
+    watched(|| {
+        for meanwhile in MEANWHILE {
+            for leaked in 1..4 {
+                let (cache, hand) = timed(meanwhile);
+                Writing::open(&cache, On::Task, KEY).leak();
+                (0..leaked).for_each(|_| Writing::queue(&cache, On::Task, KEY).leak());
+                // Each of them may have its time.
+                for _ in 0..=leaked {
+                    hand.advance(TIMEOUT + A_LITTLE);
+                    assert_eq!(cache.get_with(&KEY, || LOADED), cache.get(&KEY).unwrap_or(LOADED));
+                }
+                cache.invalidate(&KEY);
+                assert_eq!(cache.get_with(&KEY, || LOADED), LOADED);
+                reads(&cache, Some(LOADED), &format!("{meanwhile:?}, {leaked} leaked in line"));
+                judge(through(&cache, On::Thread, KEY, well(WRITTEN)), well(WRITTEN), "a thread's");
+                reads(&cache, Some(WRITTEN), "a thread's");
+                assert_eq!(cache.stats().flights, 0);
+            }
         }
     });
 }

@@ -17,8 +17,13 @@ use brindle::Removed;
 use brindle::WhileWriting;
 
 use common::watched;
+use faces::Answer;
+use faces::End;
+use faces::Held;
 use faces::On;
+use faces::pick;
 use faces::planned;
+use faces::ways;
 use through::FIRST;
 use through::Finish;
 use through::KEY;
@@ -308,6 +313,41 @@ fn groups_are_those_of_the_value() {
             }
         }
     });
+}
+
+/// A load beside a write is not stored. Who came to it after its group was invalidated gets nothing of it all the same.
+#[test]
+fn a_load_beside_a_write_gives_no_late_caller_what_a_group_has_lost() {
+    const OWN: u64 = 5;
+    watched(|| {
+        for on in ON {
+            for (turn, way) in ways().into_iter().enumerate() {
+                for meanwhile in MEANWHILE {
+                    let cache = builder(meanwhile).group_by(|_, value| [*value]).build().unwrap();
+                    let writing = Writing::open(&cache, on, KEY);
+                    let old = Held::open(&cache, way, KEY);
+                    let mut early = Held::join(&cache, pick(&ways(), turn), KEY);
+                    cache.invalidate_group(&LOADED);
+                    let mut late = Held::join(&cache, pick(&ways(), turn * 3 + 1), KEY);
+                    [&mut early, &mut late].into_iter().for_each(|held| held.tell(End::Value(OWN)));
+                    _ = old.end(End::Value(LOADED));
+                    assert_eq!(own(late.answer()), OWN, "{way}, {meanwhile:?}");
+                    assert!([LOADED, OWN].contains(&own(early.answer())), "{way}, {meanwhile:?}");
+                    reads(&cache, None, "nothing is stored while the key is written");
+                    judge(writing.end(well(WRITTEN)), well(WRITTEN), "nobody else has written it");
+                    assert_eq!((cache.get(&KEY), cache.stats().flights), (Some(WRITTEN), 0));
+                }
+            }
+        }
+    });
+}
+
+/// The value of a load that may not be stored.
+fn own(answer: Answer<u64>) -> u64 {
+    match answer {
+        Answer::Value(value) | Answer::Unfilled(value, _) => value,
+        other => panic!("{other:?}"),
+    }
 }
 
 type Hook = fn(Builder<u64, u64>) -> Builder<u64, u64>;
