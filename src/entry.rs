@@ -36,6 +36,12 @@ impl<K, V> EntryRef<K, V> {
         self.pinned.clone()
     }
 
+    /// The guard's own hold.
+    #[cfg(feature = "write-behind")]
+    pub(crate) fn hold(&self) -> &Pinned<K, V> {
+        &self.pinned
+    }
+
     /// The entry's key.
     #[must_use]
     pub fn key(&self) -> &K {

@@ -42,6 +42,18 @@ pub(crate) trait Terms {
     /// Does a load bring it?
     fn is_leased(&self) -> bool;
 
+    /// Must it stay until it is released?
+    #[inline(always)]
+    fn is_held(&self) -> bool {
+        self.special().is_some_and(|special| special.held)
+    }
+
+    /// Does the policy get to know it?
+    #[inline(always)]
+    fn is_evictable(&self) -> bool {
+        self.special().is_none_or(|special| special.weight > 0 && !special.held)
+    }
+
     /// The groups that the entry will be in.
     #[inline(always)]
     fn groups(&self) -> &[u64] {
@@ -93,6 +105,8 @@ pub(crate) struct Special {
     pub(crate) assumed: Option<Option<Version>>,
     /// Refuse the write if the value weighs more than the cache may, instead of taking it in and out.
     pub(crate) refuse_heavy: bool,
+    /// Keep the entry, whatever its deadlines and whoever needs room, until it is released.
+    pub(crate) held: bool,
     /// The groups that the entry will be in, each once.
     pub(crate) groups: Box<[u64]>,
 }

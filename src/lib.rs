@@ -39,7 +39,17 @@
 //! Values may be served a little longer than they live while one caller loads ([`Builder::serve_stale`]), and loaded again before they end
 //! ([`Builder::refresh_after`], [`Builder::early_refresh`]), by a caller or [in the background](Builder::spawner).
 //!
-//! Features, all off unless chosen: `tokio` (timers of waiting tasks are tokio's), `load-times` (a histogram of load times).
+//! # Many keys at once
+//!
+//! | what changes together | how | what readers see |
+//! | --- | --- | --- |
+//! | keys that are known | [`transaction`](Cache::transaction) | all of it or nothing: once a new value was seen, no replaced or invalidated one is |
+//! | what belongs together | [`group_by`](Builder::group_by), [`invalidate_group`](Cache::invalidate_group) | none of it after the call, nor what is being loaded for it |
+//! | a key and its source | [`write_through`](Cache::write_through) | the old value until the source has acknowledged the new one; never again after |
+//! | nothing: many keys are read | [`get_many_snapshot`](Cache::get_many_snapshot) | the values of one moment |
+//!
+//! Features, all off unless chosen: `tokio` (timers of waiting tasks are tokio's), `load-times` (a histogram of load times), `write-behind`
+//! (`WriteBehind`: writes that reach the source of truth later, in batches).
 //!
 //! # What it costs
 //!
@@ -49,6 +59,8 @@
 //! | [`with`](Cache::with) | the same without the clone |
 //! | [`get_ref`](Cache::get_ref) | the same, and one atomic addition now, one subtraction when the guard is dropped |
 //! | [`get_with`](Cache::get_with) | a hit: as `get`; a miss: two short turns of the stripe's lock, one allocation, one clone of the key |
+//! | [`get_many_snapshot`](Cache::get_many_snapshot) | two or three times its `get`s; where others write in between, or a key is absent, the locks of its stripes |
+//! | [`transaction`](Cache::transaction) | two to three times its writes one by one, and all its stripes' locks at once |
 //! | [`insert`](Cache::insert) | one hash, one lock that is held for the transition alone, one look whether a load is under way; every few dozen to few hundred writes a reclamation, which drops what was retired and, on Linux, asks every running thread for a barrier |
 //!
 //! Values that are replaced, removed or evicted are dropped a little later, by the writes that follow: a stripe keeps at most a batch of
@@ -58,6 +70,8 @@
 #![deny(missing_docs)]
 #![deny(unsafe_op_in_unsafe_fn)]
 
+#[cfg(feature = "write-behind")]
+mod behind;
 mod builder;
 mod cache;
 mod config;
@@ -80,6 +94,22 @@ mod table;
 mod time;
 mod unwind;
 
+#[cfg(feature = "write-behind")]
+pub use crate::behind::AsyncSink;
+#[cfg(feature = "write-behind")]
+pub use crate::behind::Pending;
+#[cfg(feature = "write-behind")]
+pub use crate::behind::Sink;
+#[cfg(feature = "write-behind")]
+pub use crate::behind::SinkError;
+#[cfg(feature = "write-behind")]
+pub use crate::behind::Unwritten;
+#[cfg(feature = "write-behind")]
+pub use crate::behind::WhyUnwritten;
+#[cfg(feature = "write-behind")]
+pub use crate::behind::WriteBehind;
+#[cfg(feature = "write-behind")]
+pub use crate::behind::WriteBehindBuilder;
 pub use crate::builder::Builder;
 pub use crate::cache::Cache;
 pub use crate::cache::EntryOf;

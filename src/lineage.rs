@@ -2,7 +2,8 @@
 //! instead of hanging. Loads are numbers here, those of their leases: who takes a load over is not held to what his predecessor waits for.
 //!
 //! A thread knows the loads whose loaders are on its stack: a blocking loader for as long as it runs, a future while it is polled. A call
-//! that waits inside loaders draws an edge from each of their loads to the one it needs. A cycle of edges would never end. What a
+//! that waits inside loaders draws an edge from each of their loads to the one it needs. A cycle of edges would never end. Writes through
+//! the cache are loads in this, known by the number of their line. What a
 //! loader does on threads or tasks that it started is not known here: `load_timeout` is for that.
 
 use std::cell::Cell;
@@ -10,7 +11,9 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::marker::PhantomData;
 
+use crate::sync::AtomicU64;
 use crate::sync::Mutex;
+use crate::sync::Ordering;
 
 /// Loads within each other that are noted in place.
 const NOTED: usize = 8;
@@ -21,7 +24,7 @@ thread_local! {
     static DEEPER: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
 }
 
-static EDGES: Mutex<Option<HashMap<u64, Vec<u64>>>> = Mutex::new(None);
+static EDGES: Mutex<Option<HashMap<u64, Vec<Need>>>> = Mutex::new(None);
 
 /// While it lives, the code on this thread is part of a load. Frames of a thread end in the reverse order, or together.
 pub(crate) struct Frame {
@@ -78,7 +81,14 @@ pub(crate) fn is_inside(number: u64) -> bool {
 pub(crate) struct Edge(Box<Ends>);
 
 struct Ends {
+    /// Tells it from all others.
+    number: u64,
     from: Vec<u64>,
+}
+
+/// What one load needs.
+struct Need {
+    edge: u64,
     to: u64,
 }
 
@@ -92,25 +102,36 @@ pub(crate) fn need(number: u64) -> Result<Option<Edge>, Cycle> {
 
 #[cold]
 fn draw(from: Vec<u64>, number: u64) -> Result<Edge, Cycle> {
+    static NUMBERS: AtomicU64 = AtomicU64::new(1);
     let mut edges = EDGES.lock();
     let edges = edges.get_or_insert_default();
     if reaches(edges, number, &from) {
         return Err(Cycle);
     }
-    from.iter().for_each(|&from| edges.entry(from).or_default().push(number));
-    Ok(Edge(Box::new(Ends { from, to: number })))
+    // Relaxed: numbers need only differ.
+    let edge = NUMBERS.fetch_add(1, Ordering::Relaxed);
+    from.iter().for_each(|&from| edges.entry(from).or_default().push(Need { edge, to: number }));
+    Ok(Edge(Box::new(Ends { number: edge, from })))
 }
 
-fn reaches(edges: &HashMap<u64, Vec<u64>>, start: u64, goals: &[u64]) -> bool {
+/// A load has passed on, and goes by another number: so do the needs of those who wait for it.
+pub(crate) fn pass_on(former: u64, number: u64) {
+    if let Some(edges) = EDGES.lock().as_mut() {
+        let needs = edges.values_mut().flatten().filter(|need| need.to == former);
+        needs.for_each(|need| need.to = number);
+    }
+}
+
+fn reaches(edges: &HashMap<u64, Vec<Need>>, start: u64, goals: &[u64]) -> bool {
     let mut seen = vec![start];
     let mut at = 0;
     while let Some(&number) = seen.get(at) {
         if goals.contains(&number) {
             return true;
         }
-        for &next in edges.get(&number).into_iter().flatten() {
-            if !seen.contains(&next) {
-                seen.push(next);
+        for need in edges.get(&number).into_iter().flatten() {
+            if !seen.contains(&need.to) {
+                seen.push(need.to);
             }
         }
         at += 1;
@@ -124,9 +145,7 @@ impl Drop for Edge {
         let Some(edges) = guard.as_mut() else { return };
         for from in &self.0.from {
             let Some(needs) = edges.get_mut(from) else { continue };
-            if let Some(at) = needs.iter().position(|&to| to == self.0.to) {
-                needs.swap_remove(at);
-            }
+            needs.retain(|need| need.edge != self.0.number);
             if needs.is_empty() {
                 edges.remove(from);
             }

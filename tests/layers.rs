@@ -28,6 +28,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("builder", 50),
     ("cache", 50),
     ("face", 60),
+    ("behind", 70),
     ("interleavings", 99),
 ];
 
@@ -39,6 +40,7 @@ const UNSAFE: &[&str] = &[
     "sync/barrier.rs",
     "table/bucket.rs",
     "table/growth.rs",
+    "table/hold.rs",
     "table/locked.rs",
     "table/node.rs",
     "table/pin.rs",

@@ -14,6 +14,7 @@ use crate::flight::HandOver;
 use crate::flight::Token;
 use crate::lineage;
 use crate::sync::Ordering;
+use crate::sync::Waiter;
 use crate::table::Ended;
 use crate::table::Flight;
 use crate::table::Landing;
@@ -75,7 +76,7 @@ impl<K, V> Core<K, V> {
         match handed {
             HandOver::Called(waiter) => {
                 self.tally.takeovers.fetch_add(1, Ordering::Relaxed);
-                waiter.into_iter().for_each(crate::sync::Waiter::wake);
+                waiter.into_iter().for_each(Waiter::wake);
             }
             HandOver::Late if fenced => {
                 let _ = flight.land(token, None).map(Crew::wake);
@@ -126,7 +127,15 @@ impl<K, V> Core<K, V> {
     #[cold]
     pub(super) fn let_go(&self, number: usize, ended: Vec<Ended<K, V>>) -> Result<(), Panic> {
         let mut panic = None;
-        for Ended { flight, written } in ended {
+        for ended in ended {
+            let (flight, written) = match ended {
+                Ended::Flight { flight, written } => (flight, written),
+                Ended::Turn { line, next } => {
+                    next.into_iter().for_each(Waiter::wake);
+                    keep_first(&mut panic, catch_unwind(AssertUnwindSafe(|| drop(line))));
+                    continue;
+                }
+            };
             let landing = written.map(|pin| Landing::Stored(self.table.keep(number, pin)));
             let dropped = catch_unwind(AssertUnwindSafe(|| {
                 if landing.is_some() {
@@ -204,7 +213,7 @@ impl<K: Eq, V> Core<K, V> {
         let (mut step, mut stale, mut closed) = (None, None, None);
         self.transition(hash, |locked, now| {
             let keep = |pin| EntryRef::new(self.table.keep(self.table.stripe_of(hash), pin));
-            match if wish.afresh { None } else { locked.find_serving(hash, key, now) } {
+            match if wish.afresh { locked.find_held(hash, key) } else { locked.find_serving(hash, key, now) } {
                 Some(Serving::Live(resident)) => {
                     step = Some(Step::Value(keep(locked.pin(resident))));
                     return;

@@ -1,11 +1,14 @@
 //! Every operation of the cache as steps that never wait: make ready outside the lock (this is where user code runs), lock, one
 //! transition, unlock, effects. `read` takes no lock at all; `room` keeps the weight below the capacity; `effects` is what happens after;
-//! `load` gives whoever needs a value a `lease` to bring it, or a `seat` among those who wait for it.
+//! `load` gives whoever needs a value a `lease` to bring it, or a `seat` among those who wait for it; `writing` gives turns to write a key
+//! through the cache. `transaction`, `group` and `snapshot` are about many keys.
 
 mod compute;
 mod effects;
 mod fresh;
 mod group;
+#[cfg(feature = "write-behind")]
+mod hold;
 mod iter;
 mod lease;
 mod load;
@@ -46,6 +49,8 @@ pub use self::compute::Computed;
 pub use self::compute::Op;
 pub(crate) use self::fresh::Hit;
 pub(crate) use self::group::Grouping;
+#[cfg(feature = "write-behind")]
+pub(crate) use self::hold::Unheld;
 pub use self::iter::Iter;
 pub use self::lease::Lease;
 pub(crate) use self::load::Step;

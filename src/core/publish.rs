@@ -129,15 +129,9 @@ impl<K: Eq + Clone, V: Clone> Core<K, V> {
             if !flight.is_led_by(lease.token(), lease_now) {
                 return Try::Not(WhyUnfilled::TimedOut);
             }
-            if locked.is_being_written(hash, &flight.subject, lease_now) {
-                flight.fence();
-                closed = locked.close(hash, flight);
-                return Try::Not(WhyUnfilled::Fenced);
-            }
-            if let Some(late) = locked.ended_since(terms.groups(), flight.mark()) {
-                flight.set_late_from(late);
-                flight.fence();
-                closed = locked.close(hash, flight);
+            let meanwhile = !locked.has_no_lines() && locked.is_being_written(hash, &flight.subject, lease_now, now);
+            if meanwhile || locked.ended_since(terms.groups(), flight.mark()) {
+                closed = locked.refuse(hash, flight);
                 return Try::Not(WhyUnfilled::Fenced);
             }
             // The table and the lease know it. Nobody else can come to know it but under this lock.
@@ -150,8 +144,7 @@ impl<K: Eq + Clone, V: Clone> Core<K, V> {
                 Ok(permit) => permit,
                 Err(Refusal::Superseded(newer)) => {
                     // Whoever is called to it from here on has to start anew.
-                    flight.fence();
-                    closed = locked.close(hash, flight);
+                    closed = locked.refuse(hash, flight);
                     return Try::Not(WhyUnfilled::Older(newer));
                 }
                 Err(_) => return Try::Changed,

@@ -65,7 +65,22 @@ impl<K, V> Core<K, V> {
     }
 
     /// The live entry of `key`, and nobody learns of it.
+    #[inline]
     pub(crate) fn glance<Q>(&self, hash: u64, key: &Q) -> Option<Found<'_, K, V>>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        if let Some(reading) = self.table.readers.enter_fast()
+            && let Ok(found) = self.table.find_fast(hash, key, reading)
+            && !found.node().has(TIMED)
+        {
+            return Some(found);
+        }
+        self.glance_on(hash, key)
+    }
+
+    #[inline(never)]
+    fn glance_on<Q>(&self, hash: u64, key: &Q) -> Option<Found<'_, K, V>>
     where
         Q: Equivalent<K> + ?Sized,
     {

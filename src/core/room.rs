@@ -19,7 +19,13 @@ impl<K, V> Core<K, V> {
     /// A stripe that holds far less than its share is spared: it has grown up late, and the others have what is its.
     #[inline(always)]
     pub(super) fn make_room(&self, locked: &mut Locked<'_, K, V>, now: u64) {
-        if locked.stripe_weight() > locked.weight_before() && !self.fits(locked) {
+        self.make_room_if(locked.stripe_weight() > locked.weight_before(), locked, now);
+    }
+
+    /// The same of a stripe of which it is known whether it has grown.
+    #[inline(always)]
+    pub(super) fn make_room_if(&self, grown: bool, locked: &mut Locked<'_, K, V>, now: u64) {
+        if grown && !self.fits(locked) {
             self.evict_here(locked, now);
         }
     }

@@ -47,8 +47,15 @@ impl<K, V> Seat<K, V> {
 
     /// If the caller is part of a load, that load needs this one from here on. `None` if it would wait for itself.
     pub(super) fn needed(mut self) -> Option<Self> {
-        self.edge = lineage::need(self.flight.lease()).ok()?;
-        Some(self)
+        loop {
+            let lease = self.flight.lease();
+            self.edge = lineage::need(lease).ok()?;
+            // If it has passed on meanwhile, what was noted goes by a number that nobody has.
+            if self.edge.is_none() || self.flight.lease() == lease {
+                return Some(self);
+            }
+            self.edge = None;
+        }
     }
 }
 

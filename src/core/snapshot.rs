@@ -8,6 +8,7 @@ use equivalent::Equivalent;
 
 use crate::entry::EntryRef;
 use crate::rule::version::Version;
+use crate::table::Serving;
 
 use super::Core;
 
@@ -60,8 +61,12 @@ impl<K, V: Clone> Core<K, V> {
             for &(hash, key) in keys {
                 let number = self.table.stripe_of(hash);
                 let locked = &mut stripes[numbers.partition_point(|&other| other < number)].locked;
-                let resident = locked.find(hash, key, now);
-                guards.push(resident.map(|resident| EntryRef::new(self.table.keep(number, locked.pin(resident)))));
+                let guard = match locked.find_serving(hash, key, now) {
+                    Some(Serving::Live(resident)) => Some(EntryRef::new(self.table.keep(number, locked.pin(resident)))),
+                    // What is stale is for loads.
+                    Some(Serving::Stale(_)) | None => None,
+                };
+                guards.push(guard);
             }
         });
         guards.iter().map(|guard| guard.as_ref().map(|guard| guard.value().clone())).collect()

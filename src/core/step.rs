@@ -19,6 +19,16 @@ pub(super) struct Inside<'a, K, V> {
     pub(super) locked: Locked<'a, K, V>,
 }
 
+impl<K, V> Inside<'_, K, V> {
+    /// Enters the stripe's change so far in the cache's weight. Has the stripe grown?
+    fn enter(&mut self) -> bool {
+        let (before, after) = (self.locked.weight_before(), self.locked.stripe_weight());
+        self.core.account(before, after);
+        self.locked.start_anew();
+        after > before
+    }
+}
+
 impl<K, V> Drop for Inside<'_, K, V> {
     #[inline(always)]
     fn drop(&mut self) {
@@ -78,12 +88,13 @@ impl<K, V> Core<K, V> {
         let now = now.unwrap_or(0);
         all.iter_mut().for_each(|inside| inside.locked.sweep(now));
         let result = step(&mut all, now);
+        // All changes are entered before room is made: what has left one stripe is room for what came into another.
+        let grown: SmallVec<[bool; 4]> = all.iter_mut().map(Inside::enter).collect();
         // All is done: from here on each goes its own way. Their effects wait until the last lock is gone.
         let mut left: SmallVec<[_; 2]> = SmallVec::new();
-        for (&number, mut inside) in numbers.iter().zip(all.drain(..)) {
-            self.make_room(&mut inside.locked, now);
+        for ((&number, mut inside), grown) in numbers.iter().zip(all.drain(..)).zip(grown) {
+            self.make_room_if(grown, &mut inside.locked, now);
             let effects = inside.locked.effects(now);
-            let grown = inside.locked.stripe_weight() > inside.locked.weight_before();
             if grown || !effects.is_empty() {
                 left.push((number, effects, grown));
             }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
+use crate::config::MOST_WEIGHT;
 use crate::error::WhyAborted;
 use crate::event::Cause;
 use crate::event::End;
@@ -48,6 +49,9 @@ pub(crate) struct Asks {
     pub(crate) said: Option<u64>,
     pub(crate) below: Option<u64>,
 }
+
+/// What a commit may write before room is made: so far below the range of `u64` that no sum of weights overflows.
+const MOST_AT_ONCE: u64 = MOST_WEIGHT << 4;
 
 /// A change keeps its key until nothing can fail any more.
 const HERE: &str = "a key is given up once";
@@ -190,7 +194,7 @@ impl<K: Eq, V> Core<K, V> {
             let how = How { claim, ttl: asks.ttl, ..How::PLAIN };
             wanted.end = End::Written(self.terms(change.hash, key, value, how, &asks.groups));
         }
-        if wanted.below.is_some() {
+        if wanted.below.is_some() || wanted.said.is_some() {
             self.keep_time();
         }
         wanted
@@ -227,9 +231,15 @@ impl<K: Eq, V> Core<K, V> {
         groups: &[u64],
         left: &mut Left<K>,
     ) -> Result<(), Refused> {
-        let moment = Moment { now: on.now, capacity: self.capacity() };
+        let mut moment = Moment { now: on.now, capacity: self.capacity() };
+        // What it writes weighs beside what is there until room is made.
+        let mut room = MOST_AT_ONCE;
         let mut verdicts = Vec::with_capacity(changes.len());
         for (at, change) in changes.iter().enumerate() {
+            moment.capacity = moment.capacity.min(room);
+            if let End::Written(terms) = &wanted[at].end {
+                room = room.saturating_sub(terms.weight);
+            }
             let judged = on.stripe_of(at).judge(&wanted[at], change.key(), moment);
             verdicts.push(judged.map_err(|refusal| refused(at, refusal))?);
         }

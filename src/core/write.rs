@@ -99,6 +99,7 @@ impl<K: Eq, V> Core<K, V> {
             },
             assumed: None,
             refuse_heavy,
+            held: false,
             groups: self.settings.grouping.groups(key, value, named),
         };
         match self.settings.expiry.as_deref() {
@@ -229,7 +230,7 @@ impl<K: Eq, V> Core<K, V> {
 
     /// `None` if the write is to be tried again.
     #[cold]
-    fn reason(&self, terms: &impl Terms, locked: &Locked<'_, K, V>, refusal: Refusal<'_, K, V>) -> Option<Why<K, V>> {
+    pub(super) fn reason(&self, terms: &impl Terms, locked: &Locked<'_, K, V>, refusal: Refusal<'_, K, V>) -> Option<Why<K, V>> {
         let number = self.table.stripe_of(terms.hash());
         match refusal {
             Refusal::Conflict(None) => Some(Why::Conflict(None)),

@@ -1,5 +1,7 @@
 //! Writes through the cache: the source is written first, then the cache, and no load that overlaps the write of the source is stored.
 //! Those of one key go one at a time, by turns; who has the turn has a [`Writing`], who waits for it a [`Place`].
+//!
+//! A turn passes on in the transition that ends it, before any user code runs that the end brings about: so that may write the same key.
 
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
@@ -11,9 +13,8 @@ use crate::entry::EntryRef;
 use crate::event::Cause;
 use crate::event::Moment;
 use crate::event::Special;
-use crate::flight::HandOver;
-use crate::flight::Look;
 use crate::flight::Number;
+use crate::flight::Stand;
 use crate::flight::Token;
 use crate::lineage;
 use crate::lineage::Edge;
@@ -22,9 +23,12 @@ use crate::loaded::Loaded;
 use crate::rule::version::Claim;
 use crate::rule::version::Version;
 use crate::sync::Waiter;
-use crate::table::Flight;
+use crate::table::Line;
+use crate::table::Locked;
 use crate::table::Refusal;
 use crate::time::deadline;
+use crate::unwind::Panic;
+use crate::unwind::keep_first;
 use crate::unwind::resume;
 
 use super::Core;
@@ -43,27 +47,28 @@ pub(crate) enum Turn<K: Eq, V> {
 pub(crate) struct Writing<K: Eq, V> {
     core: Arc<Core<K, V>>,
     hash: u64,
-    flight: Arc<Flight<K, V>>,
+    line: Arc<Line<K>>,
     token: Token,
-    /// The turn before it was overdue, and what came of it nobody knows.
-    after_overdue: bool,
-    /// The key is as it should be.
-    settled: bool,
+    /// The key is as it should be, and the turn has passed on.
+    over: bool,
 }
 
 /// A place in the line of those who want to write a key.
 pub(crate) struct Place<K: Eq, V> {
     core: Arc<Core<K, V>>,
     hash: u64,
-    flight: Arc<Flight<K, V>>,
+    line: Arc<Line<K>>,
     number: Number,
     /// The load or write that the waiting code is part of needs this one.
-    _edge: Option<Edge>,
+    edge: Option<Edge>,
 }
 
 /// What became of a value that the source has.
 enum Try {
-    Stored(Version),
+    Stored {
+        version: Version,
+        fresh: bool,
+    },
     Absent,
     /// The key is not in the state for which the terms were worked out.
     Changed,
@@ -79,15 +84,15 @@ impl<K: Eq, V> Core<K, V> {
         if time.until != deadline::NEVER {
             self.keep_time();
         }
-        let fresh = Arc::new(Flight::new(key, time.until));
+        let fresh = Arc::new(Line::new(key, time.until));
         // Out here, so that whatever panics in the effects of the transition finds it with an owner who gives it back.
         let mut turn = None;
         self.transition(hash, |locked, _| {
-            turn = Some(match locked.writing(hash, &fresh.subject) {
-                Some(flight) => self.join_line(hash, flight, time),
+            turn = Some(match locked.line(hash, &fresh.subject) {
+                Some(line) => self.join_line(hash, line, time),
                 None => {
-                    locked.open_writing(hash, Arc::clone(&fresh));
-                    Turn::Now(self.writing(hash, Arc::clone(&fresh), fresh.number(), false))
+                    locked.open_line(hash, Arc::clone(&fresh));
+                    Turn::Now(self.writing(hash, Arc::clone(&fresh), fresh.number()))
                 }
             });
         });
@@ -97,41 +102,38 @@ impl<K: Eq, V> Core<K, V> {
         }
     }
 
-    fn join_line(self: &Arc<Self>, hash: u64, flight: Arc<Flight<K, V>>, time: LeaseTime) -> Turn<K, V> {
-        if let Some(token) = flight.take_overdue(time.now, time.until) {
-            return Turn::Now(self.writing(hash, flight, token, true));
+    fn join_line(self: &Arc<Self>, hash: u64, line: Arc<Line<K>>, time: LeaseTime) -> Turn<K, V> {
+        if let Some(token) = line.take_overdue(time.now, time.until) {
+            return Turn::Now(self.writing(hash, line, token));
         }
-        if lineage::is_inside(flight.lease()) {
+        if lineage::is_inside(line.number()) {
             return Turn::Reentrant;
         }
-        let number = flight.sit();
-        Turn::Wait(Place { core: Arc::clone(self), hash, flight, number, _edge: None })
+        let number = line.sit();
+        Turn::Wait(Place { core: Arc::clone(self), hash, line, number, edge: None })
     }
 
-    fn writing(self: &Arc<Self>, hash: u64, flight: Arc<Flight<K, V>>, token: Token, after_overdue: bool) -> Writing<K, V> {
-        Writing { core: Arc::clone(self), hash, flight, token, after_overdue, settled: false }
+    fn writing(self: &Arc<Self>, hash: u64, line: Arc<Line<K>>, token: Token) -> Writing<K, V> {
+        Writing { core: Arc::clone(self), hash, line, token, over: false }
     }
 
-    /// The turn of `token` is over: it is the next one's, or the line is gone.
-    fn pass_turn(&self, hash: u64, flight: &Arc<Flight<K, V>>, token: Token) {
-        let mut locked = self.table.stripe_number(self.table.stripe_of(hash)).lock();
-        let handed = flight.hand_over(token);
-        let closed = if matches!(handed, HandOver::Nobody) { locked.close_writing(hash, flight) } else { None };
+    /// Whoever had the turn of `token` does without it.
+    fn pass_turn(&self, hash: u64, line: &Arc<Line<K>>, token: Token) -> Result<(), Panic> {
+        let number = self.table.stripe_of(hash);
+        let mut locked = self.table.stripe_number(number).lock();
+        locked.pass_turn(hash, line, token);
+        let ended = locked.take_ended();
         drop(locked);
-        if let HandOver::Called(waiter) = handed {
-            waiter.into_iter().for_each(Waiter::wake);
-        }
-        // The key's `Drop` is the user's, and there may be a panic under way already.
-        resume(catch_unwind(AssertUnwindSafe(|| drop(closed))));
+        self.let_go(number, ended)
     }
 }
 
 impl<K: Eq, V> Place<K, V> {
-    /// If the caller is part of a load or a write, that needs this one from here on.
+    /// If the caller is part of a load or a write, that needs this line to move on from here on, whoever's turn it is.
     fn needed(mut self) -> Turn<K, V> {
-        match lineage::need(self.flight.lease()) {
+        match lineage::need(self.line.number()) {
             Ok(edge) => {
-                self._edge = edge;
+                self.edge = edge;
                 Turn::Wait(self)
             }
             Err(lineage::Cycle) => Turn::Reentrant,
@@ -141,51 +143,43 @@ impl<K: Eq, V> Place<K, V> {
     /// The turn, or how long to sleep at most before looking again. `waiter` will be woken when it comes.
     pub(crate) fn look(&mut self, waiter: Waiter) -> Result<Writing<K, V>, Option<Duration>> {
         let time = self.core.lease_time();
-        match self.flight.look(self.number, waiter, time.now, time.until) {
-            Look::Wait(overdue) => Err(deadline::remaining(overdue, time.now)),
-            Look::Called(token) => Ok(self.turn(token, false)),
-            Look::Overdue(token) => Ok(self.turn(token, true)),
-            Look::Landed(_) => unreachable!("nothing comes of a line but turns"),
+        match self.line.look(self.number, waiter, time.now, time.until) {
+            Stand::Turn(token) => Ok(self.core.writing(self.hash, Arc::clone(&self.line), token)),
+            Stand::Wait(overdue) => Err(deadline::remaining(overdue, time.now)),
         }
-    }
-
-    fn turn(&self, token: Token, after_overdue: bool) -> Writing<K, V> {
-        self.core.writing(self.hash, Arc::clone(&self.flight), token, after_overdue)
     }
 }
 
 impl<K: Eq, V> Drop for Place<K, V> {
     fn drop(&mut self) {
-        if let Some(token) = self.flight.leave(self.number) {
-            self.core.pass_turn(self.hash, &self.flight, token);
+        // Whoever it needs, it does not any more.
+        self.edge = None;
+        if let Some(token) = self.line.leave(self.number) {
+            resume(self.core.pass_turn(self.hash, &self.line, token));
         }
     }
 }
 
 impl<K: Eq, V> Writing<K, V> {
-    /// While the frame lives, this thread writes the source.
+    /// While the frame lives, the code on this thread is part of the turn.
     pub(crate) fn enter(&self) -> Frame {
-        Frame::enter(self.token)
+        Frame::enter(self.line.number())
     }
 
     /// The source is about to be written. Gives the entry that is there, which readers go on to see, or not, as the builder chose.
     pub(crate) fn begin(&self) -> Option<EntryRef<K, V>> {
-        let Writing { core, hash, flight, after_overdue, .. } = self;
-        let number = core.table.stripe_of(*hash);
+        let Writing { core, hash, line, token, .. } = self;
+        let lease_now = core.lease_time().now;
+        let shown = core.settings.while_writing == WhileWriting::ServeOld;
         // Out here, as in `stand_in_line`.
         let mut current = None;
         core.transition(*hash, |locked, now| {
-            if !locked.is_writing(*hash, flight) {
-                // Overdue before it began, and swept away: it is late whatever it does.
-                return;
-            }
-            if *after_overdue {
-                locked.make_absent(*hash, &flight.subject, None, now);
-            }
-            locked.begin_writing(*hash, flight);
-            if let Some(resident) = locked.find(*hash, &flight.subject, now) {
-                current = Some(EntryRef::new(core.table.keep(number, locked.pin(resident))));
-                if core.settings.while_writing == WhileWriting::Miss {
+            // Overdue before it has begun, it is late whatever it does.
+            if locked.has_turn(*hash, line, *token, lease_now)
+                && let Some(resident) = locked.begin_turn(*hash, line, shown, now)
+            {
+                current = Some(EntryRef::new(core.table.keep(core.table.stripe_of(*hash), locked.pin(resident))));
+                if !shown {
                     locked.take_out(resident, Cause::Invalidated, now);
                 }
             }
@@ -200,70 +194,85 @@ impl<K: Eq, V> Writing<K, V> {
     {
         let Loaded { value, source, ttl } = loaded;
         let how = How { claim: source.map_or(Claim::Unversioned, Claim::At), ttl, ..How::PLAIN };
-        let core = Arc::clone(&self.core);
-        let mut pair = Some((self.flight.subject.clone(), value));
+        let mut pair = Some((self.line.subject.clone(), value));
         loop {
-            let (key, value) = pair.as_ref().expect(HERE);
-            // As a load's: what is older than the source says was seen to by the fence.
-            let terms = Special { leased: true, ..core.terms(self.hash, key, value, how, &[]) };
-            match self.try_finish(&terms, &mut pair, source) {
-                Try::Stored(version) => return Some(version),
-                Try::Absent => return None,
+            let terms = self.terms(pair.as_ref().expect(HERE), how);
+            match self.try_finish(&terms, &mut pair) {
                 Try::Changed => {}
+                Try::Absent => return None,
+                Try::Stored { version, fresh } => {
+                    if fresh {
+                        self.core.missed(self.hash, terms.weight);
+                    }
+                    return Some(version);
+                }
             }
         }
     }
 
-    fn try_finish(&mut self, terms: &Special, pair: &mut Option<(K, V)>, source: Option<u64>) -> Try {
-        let Writing { core, hash, flight, token, .. } = self;
-        let (core, hash, lease_now) = (Arc::clone(core), *hash, core.lease_time().now);
-        let mut fresh = false;
-        let tried = core.transition(hash, |locked, now| {
-            let (key, _) = pair.as_ref().expect(HERE);
-            if !locked.is_writing(hash, flight) || !flight.is_led_by(*token, lease_now) {
-                // Others may have written the source meanwhile.
-                locked.make_absent(hash, key, source, now);
-                return Try::Absent;
+    /// This is where user code is asked of the value, as part of the turn.
+    fn terms(&self, (key, value): &(K, V), how: How) -> Special {
+        let _frame = self.enter();
+        // As a load's: what is older than the source says was seen to by the fence.
+        Special { leased: true, ..self.core.terms(self.hash, key, value, how, &[]) }
+    }
+
+    fn try_finish(&mut self, terms: &Special, pair: &mut Option<(K, V)>) -> Try {
+        let Writing { core, hash, line, token, over } = self;
+        let (hash, token, lease_now) = (*hash, *token, core.lease_time().now);
+        core.transition(hash, |locked, now| {
+            let in_time = locked.has_turn(hash, line, token, lease_now);
+            let undisturbed = in_time && !line.is_fenced() && !locked.ended_since(&terms.groups, line.mark());
+            let tried = if undisturbed { core.store_written(locked, terms, pair, now) } else { Try::Absent };
+            if let Try::Absent = tried {
+                let source = if let Claim::At(source) = terms.claim { Some(source) } else { None };
+                locked.make_absent(hash, &line.subject, source, now);
             }
-            if flight.is_fenced() || locked.ended_since(&terms.groups, flight.mark()).is_some() {
-                locked.make_absent(hash, key, source, now);
-                return Try::Absent;
+            if !matches!(tried, Try::Changed) {
+                locked.pass_turn(hash, line, token);
+                *over = true;
             }
-            let moment = Moment { now, capacity: core.capacity() };
-            let permit = match locked.admit(terms, key, moment) {
-                Ok(permit) => permit,
-                Err(Refusal::Changed) => return Try::Changed,
-                Err(_) => {
-                    locked.make_absent(hash, key, source, now);
-                    return Try::Absent;
-                }
-            };
-            let load = locked.take_flight(hash, key);
-            let put = locked.write(terms, permit, pair.take().expect(HERE), now);
-            if let Some(load) = load {
-                locked.divert(load, &put);
-            }
-            core.make_room(locked, now);
-            fresh = put.fresh;
-            Try::Stored(put.version)
-        });
-        self.settled = !matches!(tried, Try::Changed);
-        if fresh {
-            core.missed(hash, terms.weight);
+            tried
+        })
+    }
+}
+
+impl<K: Eq, V> Core<K, V> {
+    /// Stores what the source has, and gives it to those who wait for loads of the key.
+    fn store_written(&self, locked: &mut Locked<'_, K, V>, terms: &Special, pair: &mut Option<(K, V)>, now: u64) -> Try {
+        let moment = Moment { now, capacity: self.capacity() };
+        let key = &pair.as_ref().expect(HERE).0;
+        let permit = match locked.admit(terms, key, moment) {
+            Ok(permit) => permit,
+            Err(Refusal::Changed) => return Try::Changed,
+            Err(_) => return Try::Absent,
+        };
+        let load = locked.take_flight(terms.hash, key);
+        let put = locked.write(terms, permit, pair.take().expect(HERE), now);
+        if let Some(load) = load {
+            locked.divert(load, &put);
         }
-        tried
+        self.make_room(locked, now);
+        Try::Stored { version: put.version, fresh: put.fresh }
     }
 }
 
 impl<K: Eq, V> Drop for Writing<K, V> {
     fn drop(&mut self) {
-        let Writing { core, hash, flight, token, settled, .. } = self;
-        let absent = catch_unwind(AssertUnwindSafe(|| {
-            if !*settled {
-                core.transition(*hash, |locked, now| locked.make_absent(*hash, &flight.subject, None, now));
-            }
+        let Writing { core, hash, line, token, over } = self;
+        if *over {
+            return;
+        }
+        let mut panic = None;
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            core.transition(*hash, |locked, now| {
+                locked.make_absent(*hash, &line.subject, None, now);
+                locked.pass_turn(*hash, line, *token);
+            });
         }));
-        core.pass_turn(*hash, flight, *token);
-        resume(absent);
+        keep_first(&mut panic, ended);
+        // If it could not, because a key's `Eq` panics; else it is late, and nothing happens.
+        keep_first(&mut panic, core.pass_turn(*hash, line, *token));
+        resume(panic.map_or(Ok(()), Err));
     }
 }

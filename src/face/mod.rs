@@ -11,3 +11,5 @@ mod write_through;
 
 pub use self::background::BackgroundLoad;
 pub use self::call::Leased;
+#[cfg(feature = "write-behind")]
+pub(crate) use self::timer::Timer;

@@ -15,14 +15,14 @@ use crate::sync::AtomicBool;
 use crate::sync::Ordering;
 use crate::sync::Waiter;
 
-pub(super) enum Timer {
+pub(crate) enum Timer {
     Small(futures_timer::Delay),
     #[cfg(feature = "tokio")]
     Tokio(Pin<Box<tokio::time::Sleep>>),
 }
 
 impl Timer {
-    fn new(duration: Duration) -> Self {
+    pub(crate) fn new(duration: Duration) -> Self {
         #[cfg(feature = "tokio")]
         if let Some(sleep) = tokio_sleep(duration) {
             return Timer::Tokio(sleep);
@@ -30,7 +30,7 @@ impl Timer {
         Timer::Small(futures_timer::Delay::new(duration))
     }
 
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         match self {
             Timer::Small(delay) => Pin::new(delay).poll(context),
             #[cfg(feature = "tokio")]

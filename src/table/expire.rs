@@ -52,6 +52,15 @@ impl<'a, K, V> Locked<'a, K, V> {
         Some(Serving::Stale(resident))
     }
 
+    /// What a load of `key` could only make older. Asked before each load that is not for want of a value: so while an entry is held none
+    /// begins.
+    pub(crate) fn find_held<Q>(&self, hash: u64, key: &Q) -> Option<Serving<'a, K, V>>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        self.locate(hash, key).filter(Resident::is_held).map(Serving::Live)
+    }
+
     /// When the entry goes: it expires at its deadline, and may be served as stale for a while after it.
     pub(super) fn end(&self, slot: u32) -> u64 {
         self.end_after(self.deadline(slot))

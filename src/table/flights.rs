@@ -14,10 +14,13 @@ use hashbrown::HashTable;
 use crate::failure::Failure;
 use crate::flight;
 use crate::sync::Ordering;
+use crate::sync::Waiter;
 use crate::time::deadline::NEVER;
 use crate::time::deadline::is_due;
 
 use super::index::spread;
+use super::lines::Line;
+use super::lines::Lines;
 use super::locked::Locked;
 use super::node::HASH_MASK;
 use super::pin::Pin;
@@ -43,17 +46,19 @@ const SMALL: usize = 56;
 const SWEPT: usize = 8;
 /// Failed flights that a stripe keeps.
 const MOST_FAILED: usize = 1024;
+/// Nanoseconds until what is overdue, and attended to, is looked at again.
+const SOON: u64 = 1_000_000;
 
 /// Where a flight is found: by what a node keeps of a hash, so that the flight of an entry's key can be found from the entry.
 pub(super) fn place(hash: u64) -> u64 {
     spread(hash & HASH_MASK)
 }
 
-pub(super) struct Open<K, V> {
-    pub(super) hash: u64,
-    pub(super) flight: Arc<Flight<K, V>>,
+struct Open<K, V> {
+    hash: u64,
+    flight: Arc<Flight<K, V>>,
     /// It is among the failed ones that stay.
-    pub(super) failed: bool,
+    failed: bool,
 }
 
 /// A failed flight that stays until it is due.
@@ -63,48 +68,43 @@ struct Backoff {
     number: u64,
 }
 
-/// A flight that is out of the table: fenced, published or forgotten. It is let go, and those who wait get what was written, if
-/// anything, when the lock is gone.
-pub(crate) struct Ended<K, V> {
-    pub(crate) flight: Arc<Flight<K, V>>,
-    pub(crate) written: Option<Pin<K, V>>,
+/// What is over, and let go when the lock is gone.
+pub(crate) enum Ended<K, V> {
+    /// A flight that is out of the table: fenced, published or forgotten. Those who wait get what was written, if anything.
+    Flight { flight: Arc<Flight<K, V>>, written: Option<Pin<K, V>> },
+    /// A turn in a line. The next one is woken, if he sleeps.
+    Turn { line: Arc<Line<K>>, next: Option<Waiter> },
 }
 
 /// What a write of a key fences, found by the key and from there on known by number.
 #[derive(Clone, Copy)]
 pub(super) struct Fences {
     flight: Option<u64>,
-    writing: Option<u64>,
+    line: Option<u64>,
 }
 
 impl Fences {
-    pub(super) const NONE: Fences = Fences { flight: None, writing: None };
+    pub(super) const NONE: Fences = Fences { flight: None, line: None };
 }
 
 pub(super) struct Flights<K, V> {
     open: HashTable<Open<K, V>>,
-    /// Writes through the cache that are under way: see `writings`.
-    pub(super) writings: HashTable<Open<K, V>>,
+    /// The lines of those who write keys through the cache.
+    pub(super) lines: Lines<K>,
     /// No lease is overdue before.
     pub(super) next_overdue: u64,
     failed: VecDeque<Backoff>,
-    ended: Vec<Ended<K, V>>,
+    pub(super) ended: Vec<Ended<K, V>>,
 }
 
 impl<K, V> Flights<K, V> {
     pub(super) const fn new() -> Self {
-        Flights {
-            open: HashTable::new(),
-            writings: HashTable::new(),
-            next_overdue: NEVER,
-            failed: VecDeque::new(),
-            ended: Vec::new(),
-        }
+        Flights { open: HashTable::new(), lines: Lines::new(), next_overdue: NEVER, failed: VecDeque::new(), ended: Vec::new() }
     }
 
     #[inline(always)]
     pub(super) fn is_empty(&self) -> bool {
-        self.open.is_empty() && self.writings.is_empty()
+        self.open.is_empty() && self.lines.is_empty()
     }
 
     /// Is there no flight, nor anything to be done about one?
@@ -114,7 +114,7 @@ impl<K, V> Flights<K, V> {
 
     pub(super) fn memory(&self) -> usize {
         let lists = self.failed.capacity() * size_of::<Backoff>() + self.ended.capacity() * size_of::<Ended<K, V>>();
-        self.open.allocation_size() + self.writings.allocation_size() + lists
+        self.open.allocation_size() + self.lines.memory() + lists
     }
 
     fn get<Q>(&self, hash: u64, key: &Q) -> Option<&Arc<Flight<K, V>>>
@@ -144,7 +144,7 @@ impl<K, V> Flights<K, V> {
     }
 
     fn let_go(&mut self, flight: Option<Arc<Flight<K, V>>>) {
-        self.ended.extend(flight.map(|flight| Ended { flight, written: None }));
+        self.ended.extend(flight.map(|flight| Ended::Flight { flight, written: None }));
     }
 }
 
@@ -168,7 +168,7 @@ impl<K, V> Locked<'_, K, V> {
         self.state.quiet = false;
         flight.set_mark(self.state.revision);
         let flights = &mut self.state.flights;
-        flights.next_overdue = flight.unattended_until().map_or(flights.next_overdue, |until| until.min(flights.next_overdue));
+        flights.next_overdue = flights.next_overdue.min(flight.due().0);
         flights.open.insert_unique(place(hash), Open { hash, flight, failed: false }, |open| place(open.hash));
         self.count_flights();
     }
@@ -226,14 +226,14 @@ impl<K, V> Locked<'_, K, V> {
         Q: Equivalent<K> + ?Sized,
     {
         let flights = &self.state.flights;
-        let number = |flight: &Arc<Flight<K, V>>| flight.number();
-        Fences { flight: flights.get(hash, key).map(number), writing: flights.writing(hash, key).map(number) }
+        let (flight, line) = (flights.get(hash, key), flights.lines.get(hash, key));
+        Fences { flight: flight.map(|flight| flight.number()), line: line.map(|line| line.number()) }
     }
 
     /// Fences, and takes the flight out of the table.
     pub(super) fn take_fences(&mut self, hash: u64, fences: Fences) -> Option<Arc<Flight<K, V>>> {
-        if let Some(number) = fences.writing {
-            self.fence_writing(hash, number);
+        if let Some(number) = fences.line {
+            self.state.flights.lines.fence(hash, number);
         }
         let flight = self.state.flights.remove(hash, fences.flight?)?;
         self.fence_flight(&flight);
@@ -250,7 +250,7 @@ impl<K, V> Locked<'_, K, V> {
 
     pub(super) fn flight_ended(&mut self, flight: Arc<Flight<K, V>>, written: Option<Pin<K, V>>) {
         self.state.quiet = false;
-        self.state.flights.ended.push(Ended { flight, written });
+        self.state.flights.ended.push(Ended::Flight { flight, written });
     }
 
     /// No load of any key that is under way may be stored.
@@ -258,11 +258,11 @@ impl<K, V> Locked<'_, K, V> {
         if self.state.flights.is_empty() {
             return;
         }
-        self.state.flights.writings.iter().for_each(|writing| writing.flight.fence());
+        self.state.flights.lines.fence_all();
         let flights = mem::replace(&mut self.state.flights.open, HashTable::new());
         self.state.flights.failed = VecDeque::new();
         flights.iter().for_each(|open| self.fence_flight(&open.flight));
-        self.state.flights.ended.extend(flights.into_iter().map(|Open { flight, .. }| Ended { flight, written: None }));
+        self.state.flights.ended.extend(flights.into_iter().map(|Open { flight, .. }| Ended::Flight { flight, written: None }));
         self.count_flights();
     }
 
@@ -289,25 +289,46 @@ impl<K, V> Locked<'_, K, V> {
 
     #[cold]
     fn sweep_overdue(&mut self, now: u64) {
-        let Flights { open, writings, ended, .. } = &mut self.state.flights;
+        let Flights { open, lines, ended, .. } = &mut self.state.flights;
         let (mut first, mut last) = (NEVER, now);
-        let mut is_over = |open: &mut Open<K, V>| {
-            let until = if open.failed { None } else { open.flight.unattended_until() };
-            let over = until.is_some_and(|until| is_due(until, now));
-            if let Some(until) = until.filter(|_| !over) {
-                (first, last) = (first.min(until), last.max(until));
+        let mut is_over = |(until, attended): (u64, bool)| {
+            let over = is_due(until, now) && !attended;
+            if !over {
+                // Who is there to see to it may go without having looked.
+                let again = if is_due(until, now) { now.saturating_add(SOON) } else { until };
+                (first, last) = (first.min(again), last.max(again));
             }
             over
         };
-        let end = |Open { flight, .. }| Ended { flight, written: None };
+        let over = open.extract_if(|open| !open.failed && is_over(open.flight.due()));
         let before = ended.len();
-        ended.extend(open.extract_if(&mut is_over).map(end));
+        ended.extend(over.map(|Open { flight, .. }| Ended::Flight { flight, written: None }));
         let loads = ended.len() - before;
-        ended.extend(writings.extract_if(&mut is_over).map(end));
+        let left = lines.take_over(|line| is_over(line.due()));
         self.state.counts.load_timeouts += loads as u64;
         // A few walks for all that are open now, not one for each.
-        self.state.flights.next_overdue = first.max(now + (last - now) / 8);
+        self.state.flights.next_overdue = first.max(now.saturating_add((last - now) / 8));
+        for (hash, line) in left {
+            self.give_up_turn(hash, &line, now);
+            self.state.flights.ended.push(Ended::Turn { line, next: None });
+        }
         self.count_flights();
+    }
+
+    /// Fences the loads of keys with a hash like this.
+    pub(super) fn fence_hash(&mut self, hash: u64) {
+        let like = |open: &Open<K, V>| place(open.hash) == place(hash);
+        while let Some(number) = self.state.flights.open.find(place(hash), like).map(|open| open.flight.number()) {
+            if let Some(flight) = self.take_fences(hash, Fences { flight: Some(number), line: None }) {
+                self.flight_ended(flight, None);
+            }
+        }
+    }
+
+    /// The flight may not be stored, and is not to be found any more.
+    pub(crate) fn refuse(&mut self, hash: u64, flight: &Flight<K, V>) -> Option<Arc<Flight<K, V>>> {
+        self.fence_flight(flight);
+        self.close(hash, flight)
     }
 
     fn sweep_failed(&mut self, now: u64) {

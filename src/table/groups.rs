@@ -152,14 +152,14 @@ impl<K, V> Locked<'_, K, V> {
         }
     }
 
-    /// Was one of these groups invalidated after the stripe had reached revision `mark`? Then seats from this number on were taken later.
-    pub(crate) fn ended_since(&self, groups: &[u64], mark: u64) -> Option<u64> {
+    /// Was one of these groups invalidated after the stripe had reached revision `mark`?
+    pub(crate) fn ended_since(&self, groups: &[u64], mark: u64) -> bool {
         let ended = &self.state.groups.ended;
         let find = |&group: &u64| ended.find(group, |other| other.group == group);
-        groups.iter().filter_map(find).filter(|ended| ended.revision > mark).map(|ended| ended.number).min()
+        groups.iter().filter_map(find).any(|ended| ended.revision > mark)
     }
 
-    /// The same of any group.
+    /// Was any? Then seats from this number on were taken later.
     pub(super) fn any_ended_since(&self, mark: u64) -> Option<u64> {
         let ended = self.state.groups.ended.iter().filter(|ended| ended.revision > mark);
         ended.map(|ended| ended.number).min()

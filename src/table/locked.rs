@@ -18,8 +18,8 @@ use super::index::Index;
 use super::index::Spot;
 use super::index::ordinal;
 use super::node::CLAIMED;
+use super::node::HELD;
 use super::node::Node;
-use super::node::RETIRED;
 use super::node::SOURCED;
 use super::node::TIMED;
 use super::node::UNEVICTABLE;
@@ -36,7 +36,7 @@ const SCANNED: u64 = 16;
 pub(crate) struct Locked<'a, K, V> {
     pub(super) stripe: &'a Stripe<K, V>,
     pub(super) state: MutexGuard<'a, State<K, V>>,
-    /// The stripe's weight when the lock was taken.
+    /// The stripe's weight when the lock was taken, or when it was last entered in the cache's.
     before: u64,
 }
 
@@ -69,6 +69,14 @@ impl<K, V> Clone for Resident<'_, K, V> {
 }
 
 impl<K, V> Copy for Resident<'_, K, V> {}
+
+impl<K, V> Resident<'_, K, V> {
+    /// May it neither be evicted nor expire nor be loaded again?
+    #[inline(always)]
+    pub(crate) fn is_held(&self) -> bool {
+        self.node.has(HELD)
+    }
+}
 
 impl<'a, K, V> Locked<'a, K, V> {
     /// What must be done once the lock is given back.
@@ -110,6 +118,11 @@ impl<'a, K, V> Locked<'a, K, V> {
     #[inline(always)]
     pub(crate) fn weight_before(&self) -> u64 {
         self.before
+    }
+
+    /// The change of the weight so far is entered in the cache's: from here on another is counted.
+    pub(crate) fn start_anew(&mut self) {
+        self.before = self.stripe.weight();
     }
 
     /// The stripe's weight now.
@@ -236,7 +249,7 @@ impl<'a, K, V> Locked<'a, K, V> {
             unsafe { self.stripe.pin(slot, node) };
             self.state.notices.push((slot, cause));
         }
-        node.set(RETIRED);
+        node.retire();
         self.state.counts.left(cause);
         self.state.retired.push(slot);
     }

@@ -9,7 +9,10 @@ mod flights;
 mod graves;
 mod groups;
 mod growth;
+#[cfg(feature = "write-behind")]
+mod hold;
 mod index;
+mod lines;
 mod locked;
 mod node;
 mod pin;
@@ -21,7 +24,6 @@ mod slab;
 mod stripe;
 mod stripes;
 mod transact;
-mod writings;
 
 pub(crate) use self::expire::Serving;
 pub(crate) use self::flights::Ended;
@@ -29,6 +31,7 @@ pub(crate) use self::flights::Flight;
 pub(crate) use self::flights::Landing;
 pub(crate) use self::groups::Member;
 pub(crate) use self::index::ordinal;
+pub(crate) use self::lines::Line;
 pub(crate) use self::locked::Locked;
 pub(crate) use self::node::TIMED;
 pub(crate) use self::pin::Pinned;

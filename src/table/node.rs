@@ -20,7 +20,10 @@ pub(super) const OCCUPIED: u8 = 1;
 pub(super) const RETIRED: u8 = 1 << 1;
 /// Reclamation passed the node by because of its pins: the last pin gives the slot back.
 pub(super) const PARKED: u8 = 1 << 2;
-/// Weighs nothing, so it is never evicted and the policy does not know it.
+/// In the table, and may neither be evicted nor expire nor be loaded again until it is released. Shares its bit with [`PARKED`],
+/// which only retired nodes have: retiring takes it away.
+pub(super) const HELD: u8 = 1 << 2;
+/// Weighs nothing or is held, so it is never evicted and the policy does not know it.
 pub(crate) const UNEVICTABLE: u8 = 1 << 3;
 /// Has deadlines.
 pub(crate) const TIMED: u8 = 1 << 4;
@@ -120,6 +123,12 @@ impl<K, V> Node<K, V> {
     /// Under the stripe's lock. Release: a barrier follows before pins are looked at, see `Stripe::unpin`.
     pub(super) fn set(&self, flag: u8) {
         self.flags.store(self.flags.load(Ordering::Relaxed) | flag, Ordering::Release);
+    }
+
+    /// Under the stripe's lock, as [`set`](Self::set): out of the table, and held no more.
+    #[inline(always)]
+    pub(super) fn retire(&self) {
+        self.flags.store(self.flags.load(Ordering::Relaxed) & !HELD | RETIRED, Ordering::Release);
     }
 
     /// Under the stripe's lock, which is all that orders it.

@@ -85,6 +85,11 @@ impl<K, V> Pinned<K, V> {
         self.pin.version
     }
 
+    #[cfg(feature = "write-behind")]
+    pub(super) fn slot(&self) -> u32 {
+        self.pin.slot
+    }
+
     /// Is the entry in the cache still, as far as this thread can know?
     pub(crate) fn is_current(&self) -> bool {
         // SAFETY: as in `pair`.

@@ -21,6 +21,7 @@ use super::locked::Locked;
 use super::locked::Resident;
 use super::node::CLAIMED;
 use super::node::HASH_MASK;
+use super::node::HELD;
 use super::node::Node;
 use super::node::SOURCED;
 use super::node::TIMED;
@@ -221,10 +222,12 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
             (Claim::Unversioned, Some(old)) => (old.version.source(), old.node.flags(SOURCED | UNSURE)),
             (Claim::Unversioned, None) => (known.source(), flags_of(known)),
         };
-        if terms.weight() == 0 {
+        if !terms.is_evictable() {
             flags |= UNEVICTABLE;
         }
-        if terms.special().is_some_and(|special| special.timed || deadline_of(terms) != deadline::NEVER) {
+        if terms.is_held() {
+            flags |= HELD;
+        } else if terms.special().is_some_and(|special| special.timed || deadline_of(terms) != deadline::NEVER) {
             flags |= TIMED;
         }
         Permit { current, hidden: false, source, flags, stillborn: dead_on_arrival(terms, moment), flight: None }
@@ -259,7 +262,7 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
     /// As for [`Slab::deadlines`], before the entry is published.
     unsafe fn fill_times(&self, slot: u32, flags: u8, special: &Special) {
         let slab = &self.stripe.slab;
-        if flags & TIMED != 0 {
+        if flags & TIMED != 0 || special.held && special.timed {
             // SAFETY: passed on.
             let deadlines = unsafe { slab.deadlines(slot) };
             deadlines.due.store(special.due, Ordering::Relaxed);
@@ -289,7 +292,7 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
         let Fresh { slot, node, .. } = fresh;
         self.make_room_in_index();
         self.index().link(terms.hash(), slot);
-        if terms.weight() > 0 {
+        if terms.is_evictable() {
             self.state.policy.admit(slot, ordinal(terms.hash()), terms.weight());
         }
         self.schedule(slot, node, terms);
@@ -303,6 +306,8 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
             // There is room: the entry that went out of sight had a place.
             self.index().link(node.hash(), slot);
         } else {
+            // Before the new value is seen, so that no walk over the entries yields this one after it.
+            node.retire();
             self.index().swap(old, slot);
         }
     }
@@ -314,7 +319,7 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
         let (old_slot, old_weight, weight) = (old.spot.slot, self.weight(old.spot.slot), terms.weight());
         node.set_uses(old.node.uses());
         self.show(old.spot, old.node, hidden, slot);
-        match (old_weight > 0, weight > 0) {
+        match (!old.node.has(UNEVICTABLE), terms.is_evictable()) {
             (true, true) => self.state.policy.replace(old_slot, slot, old_weight, weight),
             (true, false) => self.state.policy.remove(old_slot, old_weight),
             (false, true) => self.state.policy.admit(slot, ordinal(terms.hash()), weight),
@@ -354,10 +359,10 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
     }
 }
 
-/// When it expires as things are.
+/// When it expires as things are. What is held does not.
 #[inline(always)]
 fn deadline_of(terms: &impl Terms) -> u64 {
-    terms.special().map_or(deadline::NEVER, |special| special.due.min(special.idle))
+    terms.special().filter(|special| !special.held).map_or(deadline::NEVER, |special| special.due.min(special.idle))
 }
 
 /// A pair that cannot stay, and why.

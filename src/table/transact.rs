@@ -11,6 +11,7 @@ use crate::rule::tombstone::Dead;
 use crate::rule::tombstone::admit_invalidation;
 use crate::rule::version::Version;
 
+use super::expire::Serving;
 use super::flights::Fences;
 use super::index::Spot;
 use super::locked::Locked;
@@ -27,15 +28,21 @@ pub(crate) struct Verdict<'a, K, V> {
     /// What is there and shall end.
     current: Option<Resident<'a, K, V>>,
     permit: Option<Permit<'a, K, V>>,
+    /// An entry that has expired, and goes with what is done to its key.
+    stale: Option<Resident<'a, K, V>>,
     /// Something newer is there than what was to end.
     outdated: bool,
     fences: Fences,
 }
 
 impl<'a, K: Eq, V> Locked<'a, K, V> {
-    /// May it be done? Changes nothing, but that an expired entry of the key goes.
+    /// May it be done? Changes nothing, but that an entry goes whose time is up.
     pub(crate) fn judge(&mut self, wanted: &Wanted, key: &K, moment: Moment) -> Result<Verdict<'a, K, V>, Refusal<'a, K, V>> {
-        let current = self.find(wanted.hash, key, moment.now);
+        let (current, stale) = match self.find_serving(wanted.hash, key, moment.now) {
+            Some(Serving::Live(resident)) => (Some(resident), None),
+            Some(Serving::Stale(resident)) => (None, Some(resident)),
+            None => (None, None),
+        };
         let version = current.map(|resident| resident.version);
         if !wanted.expected.iter().all(|&expected| Condition::If(expected).holds(version)) {
             return Err(Refusal::Conflict(current));
@@ -53,7 +60,8 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
             _ => false,
         };
         let ends = wanted.touches() && !outdated;
-        Ok(Verdict { current: current.filter(|_| ends), permit, outdated, fences: Fences::NONE })
+        let stale = stale.filter(|_| wanted.touches());
+        Ok(Verdict { current: current.filter(|_| ends), permit, stale, outdated, fences: Fences::NONE })
     }
 
     /// Finds the loads of the key that are to be fenced: the last that may fail, as keys are compared here.
@@ -71,8 +79,11 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
         pair: Option<(K, V)>,
         now: u64,
     ) -> Option<Put<'a, K, V>> {
-        let Verdict { current, permit, outdated, fences } = verdict;
+        let Verdict { current, permit, stale, outdated, fences } = verdict;
         let flight = self.take_fences(wanted.hash, fences);
+        if let Some(stale) = stale {
+            self.leave(stale, Cause::Expired, now);
+        }
         if let (End::Written(terms), Some(mut permit), Some(pair)) = (&wanted.end, permit, pair) {
             permit.flight = flight;
             return Some(self.write(terms, permit, pair, now));
@@ -96,6 +107,7 @@ impl<'a, K, V> Locked<'a, K, V> {
     pub(crate) fn hide(&mut self, verdict: &mut Verdict<'a, K, V>) {
         // Keys whose `Eq` is at odds with itself may both have been found to be of one entry.
         verdict.current = verdict.current.filter(|resident| self.hide_resident(*resident));
+        verdict.stale = verdict.stale.filter(|resident| self.hide_resident(*resident));
         if let Some(permit) = &mut verdict.permit {
             (permit.current, permit.hidden) = (verdict.current, true);
         }
@@ -112,7 +124,7 @@ impl<'a, K, V> Locked<'a, K, V> {
         }
         self.index().unlink(node.hash(), spot);
         // Whoever pinned it on a walk over the entries sees that it is over.
-        node.set(RETIRED);
+        node.retire();
         true
     }
 

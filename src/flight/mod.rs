@@ -5,16 +5,27 @@
 //! came first, under a new token: so whatever the old holder still does is told from what the new one does. Whoever was called has to
 //! come for the lease; if he gives up his seat instead, it passes on.
 
-use std::collections::BTreeMap;
-use std::mem;
+mod line;
+mod seats;
 
+use std::collections::BTreeMap;
+
+use crate::lineage;
 use crate::sync::AtomicBool;
 use crate::sync::AtomicU64;
 use crate::sync::Mutex;
 use crate::sync::OnceLock;
 use crate::sync::Ordering;
 use crate::sync::Waiter;
-use crate::time::deadline::is_due;
+
+use self::seats::Seats;
+
+pub(crate) use self::line::Line;
+pub(crate) use self::line::Passed;
+pub(crate) use self::line::Stand;
+pub(crate) use self::seats::Number;
+pub(crate) use self::seats::Token;
+pub(crate) use self::seats::next_number;
 
 /// `S` is what is loaded, `T` what comes of it.
 pub(crate) struct Flight<S, T> {
@@ -28,29 +39,6 @@ pub(crate) struct Flight<S, T> {
     /// What came of it; `None` if nothing did and everybody has to start again. In a box, as most flights have nobody to tell.
     landed: OnceLock<Option<Box<T>>>,
     seats: Mutex<Seats>,
-}
-
-struct Seats {
-    /// The token of the lease that counts.
-    lease: Token,
-    /// When that lease is overdue.
-    deadline: u64,
-    /// Who was handed the lease and has not come for it yet.
-    called: Option<Number>,
-    /// In the order in which they came. A seat has no waiter until its owner has looked for the first time.
-    waiting: BTreeMap<Number, Option<Waiter>>,
-    /// Somebody has ever taken a seat.
-    taken: bool,
-}
-
-pub(crate) type Token = u64;
-pub(crate) type Number = u64;
-
-/// Different for every lease, flight and seat of the process, and greater than those that this thread knows of.
-pub(crate) fn next_number() -> u64 {
-    static NUMBERS: AtomicU64 = AtomicU64::new(1);
-    // Relaxed: numbers rise in the counter's own order, and who compares two has seen to it, by a lock, that one was drawn first.
-    NUMBERS.fetch_add(1, Ordering::Relaxed)
 }
 
 /// What the owner of a seat finds.
@@ -78,7 +66,7 @@ impl<S, T> Flight<S, T> {
     /// A flight whose first lease is overdue at `deadline`. That lease's token is the flight's number.
     pub(crate) fn new(subject: S, deadline: u64) -> Self {
         let number = next_number();
-        let seats = Seats { lease: number, deadline, called: None, waiting: BTreeMap::new(), taken: false };
+        let seats = Seats::new(number, deadline);
         Flight {
             subject,
             number,
@@ -92,11 +80,7 @@ impl<S, T> Flight<S, T> {
 
     /// What it carried, once nobody else knows it.
     pub(crate) fn into_subject(self) -> S {
-        let seats = self.seats.into_inner();
-        if !seats.taken {
-            // Nobody ever sat here, so there is nothing to give back, and no need to look for it.
-            mem::forget(seats);
-        }
+        self.seats.into_inner().discard();
         self.subject
     }
 
@@ -113,11 +97,6 @@ impl<S, T> Flight<S, T> {
         self.fenced.load(Ordering::SeqCst)
     }
 
-    /// From here on it is another's turn, who has nothing to do with what was fenced before.
-    pub(crate) fn unfence(&self) {
-        self.fenced.store(false, Ordering::SeqCst);
-    }
-
     /// What came of it, if it is over.
     pub(crate) fn landed(&self) -> Option<Option<&T>> {
         self.landed.get().map(Option::as_deref)
@@ -125,22 +104,18 @@ impl<S, T> Flight<S, T> {
 
     /// The token of the lease that counts.
     pub(crate) fn lease(&self) -> Token {
-        self.seats.lock().lease
+        self.seats.lock().holder
     }
 
     /// Does the lease of `token` count, and is it in time?
     pub(crate) fn is_led_by(&self, token: Token, now: u64) -> bool {
         let seats = self.seats.lock();
-        seats.lease == token && !is_due(seats.deadline, now) && self.landed.get().is_none()
+        seats.holder == token && !seats.is_overdue(now) && self.landed.get().is_none()
     }
 
     /// Takes a seat among those who wait.
     pub(crate) fn sit(&self) -> Number {
-        let mut seats = self.seats.lock();
-        let number = next_number();
-        seats.taken = true;
-        seats.waiting.insert(number, None);
-        number
+        self.seats.lock().sit()
     }
 
     /// What is there for the owner of a seat. If nothing is, `waiter` is woken when something comes.
@@ -154,74 +129,67 @@ impl<S, T> Flight<S, T> {
         if let Some(landed) = self.landed() {
             return Look::Landed(landed);
         }
-        if seats.called == Some(seat) {
-            seats.called = None;
-            seats.deadline = until;
-            return Look::Called(seats.lease);
+        if let Some(token) = seats.come(seat, until) {
+            return Look::Called(token);
         }
-        if is_due(seats.deadline, now) {
-            let former = seats.waiting.remove(&seat);
-            let token = seats.pass(None, until);
+        if seats.is_overdue(now) {
+            let holder = seats.holder;
+            let (token, former) = seats.take(Some(seat), until);
+            lineage::pass_on(holder, token);
             drop(seats);
             drop(former);
             return Look::Overdue(token);
         }
         let deadline = seats.deadline;
-        let former = seats.waiting.insert(seat, Some(waiter));
+        let former = seats.wait(seat, waiter);
         drop(seats);
-        // A waker is the executor's code: dropped under no lock.
         drop(former);
         Look::Wait(deadline)
     }
 
     /// Gives a seat up. The token of the lease to which its owner had been called comes back, to be handed over.
     pub(crate) fn leave(&self, seat: Number) -> Option<Token> {
-        let mut seats = self.seats.lock();
-        let former = seats.waiting.remove(&seat);
-        if seats.waiting.is_empty() {
-            // An empty map may keep its last node.
-            seats.waiting = BTreeMap::new();
-        }
-        let called = seats.called == Some(seat);
-        if called {
-            seats.called = None;
-        }
-        let token = seats.lease;
-        drop(seats);
+        let (token, former) = self.seats.lock().leave(seat);
         drop(former);
-        called.then_some(token)
+        token
     }
 
     /// Takes an overdue lease for somebody who has no seat.
     pub(crate) fn take_overdue(&self, now: u64, until: u64) -> Option<Token> {
         let mut seats = self.seats.lock();
-        let overdue = is_due(seats.deadline, now) && self.landed.get().is_none();
-        overdue.then(|| seats.pass(None, until))
+        let overdue = seats.is_overdue(now) && self.landed.get().is_none();
+        overdue.then(|| {
+            let holder = seats.holder;
+            let (token, _) = seats.take(None, until);
+            lineage::pass_on(holder, token);
+            token
+        })
     }
 
     /// The holder of `token` gives up: the lease passes to whoever waits longest. It keeps its deadline until he comes, so that nobody
     /// waits long for one who does not.
     pub(crate) fn hand_over(&self, token: Token) -> HandOver {
         let mut seats = self.seats.lock();
-        if seats.lease != token || self.landed.get().is_some() {
+        if seats.holder != token || self.landed.get().is_some() {
             return HandOver::Late;
         }
-        let Some((seat, waiter)) = seats.waiting.pop_first() else { return HandOver::Nobody };
         let deadline = seats.deadline;
-        seats.pass(Some(seat), deadline);
-        HandOver::Called(waiter)
+        let called = seats.call(deadline);
+        if called.is_some() {
+            lineage::pass_on(token, seats.holder);
+        }
+        called.map_or(HandOver::Nobody, HandOver::Called)
     }
 
     /// Does anybody wait?
     pub(crate) fn is_awaited(&self) -> bool {
-        let seats = self.seats.lock();
-        !seats.waiting.is_empty() || seats.called.is_some()
+        !self.seats.lock().is_empty()
     }
 
     /// Ends the flight, if `token` counts, and gives those who wait, to be woken under no lock; gives the outcome back if it does not
     /// count, or if it is over already.
     pub(crate) fn land(&self, token: Token, outcome: Option<T>) -> Result<Crew, Option<T>> {
-        self.end(outcome, |seats| seats.lease == token)
+        self.end(outcome, |seats| seats.holder == token)
     }
 
     /// The same, whoever holds the lease.
@@ -235,7 +203,7 @@ impl<S, T> Flight<S, T> {
             return Err(outcome);
         }
         self.landed.set(outcome.map(Box::new)).map_err(|outcome| outcome.map(|outcome| *outcome))?;
-        Ok(Crew(mem::take(&mut seats.waiting)))
+        Ok(Crew(seats.take_waiting()))
     }
 
     /// How far things were when the flight was opened.
@@ -257,10 +225,10 @@ impl<S, T> Flight<S, T> {
         seat >= self.late_from.load(Ordering::SeqCst)
     }
 
-    /// When the lease is overdue, unless somebody is there to take it over then.
-    pub(crate) fn unattended_until(&self) -> Option<u64> {
+    /// When the lease is overdue, and whether somebody is there to take it over then.
+    pub(crate) fn due(&self) -> (u64, bool) {
         let seats = self.seats.lock();
-        (seats.waiting.is_empty() && seats.called.is_none()).then_some(seats.deadline)
+        (seats.deadline, !seats.is_empty())
     }
 }
 
@@ -274,19 +242,5 @@ impl Crew {
         if !self.0.is_empty() {
             self.0.into_values().flatten().for_each(Waiter::wake);
         }
-    }
-}
-
-impl Seats {
-    /// The lease passes on, to a seat that has to come for it or to somebody who has come.
-    fn pass(&mut self, to: Option<Number>, deadline: u64) -> Token {
-        if let Some(passed_over) = self.called.take() {
-            // He has been woken and will look: until then he waits like the others.
-            self.waiting.insert(passed_over, None);
-        }
-        self.lease = next_number();
-        self.called = to;
-        self.deadline = deadline;
-        self.lease
     }
 }

@@ -1,0 +1,126 @@
+//! Writes that stay in the cache until they are released: what the source of truth has yet to hear of.
+
+use std::sync::Arc;
+
+use crate::entry::EntryRef;
+use crate::event::Cause;
+use crate::event::Moment;
+use crate::event::Special;
+use crate::rule::version::Version;
+use crate::time::deadline;
+
+use super::Core;
+use super::How;
+use super::Why;
+
+/// A pair stays with its writer until it is admitted.
+const HERE: &str = "a pair is given up once";
+
+/// Why a pair was not written.
+pub(crate) enum Unheld<K, V, R> {
+    /// The gate was shut.
+    Shut(R),
+    /// The cache refused it.
+    Refused(Why<K, V>),
+    /// It is to be tried again.
+    Changed,
+}
+
+/// Why, and the pair.
+type NotPut<K, V, R> = (Unheld<K, V, R>, (K, V));
+
+impl<K: Eq, V> Core<K, V> {
+    /// The terms of a write that is held. User code is asked of the pair here, under no lock.
+    pub(crate) fn terms_held(&self, hash: u64, key: &K, value: &V) -> Special {
+        let terms = self.terms(hash, key, value, How { refuse_heavy: true, ..How::PLAIN }, &[]);
+        // Nobody's reads move its deadline while it is held: time to idle begins with the release.
+        Special { held: true, timed: self.has_times(), idle: deadline::NEVER, ..terms }
+    }
+
+    /// Writes a pair and holds it, one try, and gives what was written to what the `gate` gave. Both run under the stripe's lock: so what
+    /// passes the gate is in the order of its versions.
+    pub(crate) fn put_held<F, R>(
+        self: &Arc<Self>,
+        terms: &Special,
+        pair: (K, V),
+        gate: impl FnOnce(&K) -> Result<F, R>,
+    ) -> Result<Version, NotPut<K, V, R>>
+    where
+        F: FnOnce(EntryRef<K, V>),
+    {
+        let number = self.table.stripe_of(terms.hash);
+        // Out here, as in `put`.
+        let (mut pair, mut refused) = (Some(pair), Unheld::Changed);
+        let put = self.transition_in(number, |locked, now| {
+            let key = pair.as_ref().map(|(key, _)| key).expect(HERE);
+            let pass = match gate(key) {
+                Ok(pass) => pass,
+                Err(reason) => {
+                    refused = Unheld::Shut(reason);
+                    return None;
+                }
+            };
+            match locked.admit(terms, key, Moment { now, capacity: self.capacity() }) {
+                Ok(permit) => {
+                    let put = locked.write(terms, permit, pair.take().expect(HERE), now);
+                    pass(EntryRef::new(self.table.keep(number, locked.pin_put(&put))));
+                    self.make_room(locked, now);
+                    Some(put)
+                }
+                Err(refusal) => {
+                    refused = self.reason(terms, locked, refusal).map_or(Unheld::Changed, Unheld::Refused);
+                    None
+                }
+            }
+        });
+        let Some(put) = put else { return Err((refused, pair.expect(HERE))) };
+        if put.fresh {
+            self.missed(terms.hash, terms.weight);
+        }
+        Ok(put.version)
+    }
+
+    /// The source has what a held entry says. Whatever read the source before may not be stored any more; and what came into the entry's
+    /// place may have done so: it goes, unless it is held itself or its source is newer.
+    pub(crate) fn written(&self, hash: u64, entry: &EntryRef<K, V>) {
+        self.transition(hash, |locked, now| {
+            // First, as the keys' `Eq` may panic.
+            let released = locked.release(entry.hold(), self.idle_from(now));
+            locked.fence(hash, entry.key());
+            if released {
+                return;
+            }
+            let other = locked.find(hash, entry.key(), now).filter(|resident| !resident.is_held());
+            if let Some(other) = other.filter(|resident| resident.version.source() <= entry.version().source()) {
+                locked.take_out(other, Cause::Invalidated, now);
+            }
+        });
+        self.fit();
+    }
+}
+
+impl<K, V> Core<K, V> {
+    /// Nobody will tell the source of a held entry: it may go like any other.
+    pub(crate) fn release(&self, hash: u64, entry: &EntryRef<K, V>) {
+        self.transition(hash, |locked, now| locked.release(entry.hold(), self.idle_from(now)));
+        self.fit();
+    }
+
+    /// What could not go before may go now.
+    fn fit(&self) {
+        if !self.is_within_capacity() {
+            self.settle();
+        }
+    }
+
+    fn has_times(&self) -> bool {
+        let settings = &self.settings;
+        settings.time_to_live.is_some() || settings.time_to_idle.is_some() || settings.expiry.is_some()
+    }
+
+    /// The deadline for time to idle of what is read now, where entries have deadlines.
+    fn idle_from(&self, now: u64) -> Option<u64> {
+        let idle = self.settings.time_to_idle.map_or(deadline::NEVER, |tti| deadline::after(now, tti));
+        self.has_times().then_some(idle)
+    }
+}
