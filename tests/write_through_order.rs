@@ -315,8 +315,7 @@ fn link(cache: &Numbers, key: u64, next: u64) -> (Task<Ending>, common::executor
             ok(key)
         });
         assert!(written.await.is_ok());
-        let ring = *ring.lock().unwrap();
-        ring
+        *ring.lock().unwrap()
     }));
     (task, go)
 }
