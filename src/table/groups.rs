@@ -200,7 +200,7 @@ impl<K, V> Locked<'_, K, V> {
         if self.state.flights.is_empty() {
             return;
         }
-        if self.state.groups.ended.len() >= MOST_ENDED {
+        if self.state.groups.ended.len() >= MOST_ENDED && !self.make_room_for_ended() {
             self.fence_all();
             self.forget_ended_groups();
             return;
@@ -208,6 +208,14 @@ impl<K, V> Locked<'_, K, V> {
         self.state.quiet = false;
         let revision = self.state.revision;
         self.state.groups.end(group, revision, next_number());
+    }
+
+    /// Forgets groups that ended before the oldest load or write that is under way began. Is there room then?
+    fn make_room_for_ended(&mut self) -> bool {
+        let oldest = self.oldest_mark();
+        let ended = &mut self.state.groups.ended;
+        ended.retain(|ended| ended.revision > oldest);
+        ended.len() < MOST_ENDED / 2
     }
 
     /// No load is under way that began before a group ended.
