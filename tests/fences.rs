@@ -333,8 +333,17 @@ const HOOKS: [(&str, Hook); 3] = [
 #[test]
 fn a_fence_between_the_end_of_the_load_and_its_publication_holds() {
     watched(|| {
-        let simple =
-            ["insert", "invalidate of nothing", "remove of nothing", "clear", "retain of nothing", "insert over", "remove"];
+        let simple = [
+            "insert",
+            "invalidate of nothing",
+            "remove of nothing",
+            "clear",
+            "retain of nothing",
+            "insert over",
+            "remove",
+            "transaction: insert",
+            "transaction: invalidate",
+        ];
         for operation in fencing().iter().filter(|operation| simple.contains(&operation.name)) {
             for (hook, gated) in HOOKS {
                 for way in operation.loads() {

@@ -184,6 +184,7 @@ fn every_way_out<V: Item + std::hash::Hash + Eq>() {
         }
         assert!(cache.stats().expired > 500);
     });
+    leaves_nothing("transactions", transactions::<V>);
     leaves_nothing("deep look-ups", || {
         fn down<V: Item + std::hash::Hash + Eq>(cache: &Cache<V, V>, level: u64) {
             cache.with(&V::of(level), |_| {
@@ -196,6 +197,37 @@ fn every_way_out<V: Item + std::hash::Hash + Eq>() {
         (0..30).for_each(|key| drop(cache.insert(V::of(key), V::of(key))));
         down(&cache, 29);
     });
+}
+
+/// Commits, aborts and panics of few keys and many, and snapshots.
+fn transactions<V: Item + std::hash::Hash + Eq>() {
+    let cache = small::<V>();
+    for round in 0..60 {
+        let keys = || (0..if round % 10 == 0 { 700 } else { 5 }).map(|key| V::of(key + round));
+        let change = |t: &mut brindle::Transaction<'_, V, V>| {
+            keys().for_each(|key| t.insert(key.clone(), key));
+            keys().step_by(3).for_each(|key| drop(t.remove(&key)));
+            keys().step_by(5).for_each(|key| t.insert_at(key.clone(), key, round));
+            keys().step_by(7).for_each(|key| t.expect_version(&key, cache.get_ref(&key).map(|entry| entry.version())));
+        };
+        drop(cache.transaction(change));
+        drop(cache.try_transaction(|t| {
+            change(t);
+            Err::<(), _>(V::of(round))
+        }));
+        drop(cache.transaction(|t| {
+            change(t);
+            t.compare_and_swap(V::of(round + 1), None, V::of(0));
+            t.compare_and_swap(V::of(round + 2), None, V::of(0));
+        }));
+        survives(|| {
+            drop(cache.transaction(|t| {
+                change(t);
+                planned();
+            }))
+        });
+        drop(cache.get_many_snapshot(&keys().collect::<Vec<_>>()));
+    }
 }
 
 #[test]

@@ -1,15 +1,15 @@
 //! The flags.
 
-use std::fmt::Display;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use lexopt::Arg;
 use lexopt::Parser;
-use lexopt::ValueExt;
 
-use crate::error::Error;
+use crate::common::error::Error;
+use crate::common::flags::MAX_THREADS;
+use crate::common::flags::number;
+use crate::common::flags::seconds;
 use crate::workload::Workload;
 
 pub(crate) const HELP: &str = "\
@@ -39,12 +39,8 @@ Usage: cargo run --release --example stale_refill -- [FLAGS]
 Ctrl-C ends the run with the table so far.
 ";
 
-/// No run needs more threads than this; it keeps a slip of the finger from asking for millions.
-const MAX_THREADS: usize = 1024;
 /// A row takes some 200 bytes of disk and a few of memory.
 const MAX_ROWS: usize = 100_000_000;
-/// A day.
-const MAX_SECONDS: f64 = 86_400.0;
 
 pub(crate) struct Args {
     /// None when not given: 50 000, or the distinct keys of the trace.
@@ -124,29 +120,6 @@ impl Args {
     }
 }
 
-fn number<T>(parser: &mut Parser, flag: &str, least: T, most: T) -> Result<T, Error>
-where
-    T: FromStr + PartialOrd + Display,
-{
-    let given = text(parser, flag)?;
-    match given.replace('_', "").parse::<T>() {
-        Ok(value) if value >= least && value <= most => Ok(value),
-        _ => Err(Error::Flag(format!("{flag} takes a number from {least} to {most}, not `{given}`"))),
-    }
-}
-
-fn seconds(parser: &mut Parser, flag: &str, least: f64) -> Result<Duration, Error> {
-    number(parser, flag, least, MAX_SECONDS).map(Duration::from_secs_f64)
-}
-
 fn path(parser: &mut Parser, flag: &str) -> Result<PathBuf, Error> {
     parser.value().map(PathBuf::from).map_err(|_| Error::Flag(format!("{flag} needs a path after it")))
-}
-
-fn text(parser: &mut Parser, flag: &str) -> Result<String, Error> {
-    parser
-        .value()
-        .map_err(|_| Error::Flag(format!("{flag} needs a value after it")))?
-        .string()
-        .map_err(|_| Error::Flag(format!("{flag} takes plain text")))
 }

@@ -1,7 +1,6 @@
 //! The source of truth: versioned rows in a SQLite file.
 
 use std::cell::Cell;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
@@ -9,20 +8,19 @@ use std::thread;
 use std::time::Duration;
 
 use rusqlite::Connection;
-use rusqlite::OpenFlags;
 use rusqlite::TransactionBehavior;
 use rusqlite::params;
-use tempfile::TempDir;
 
-use crate::error::Error;
-use crate::progress::Progress;
-use crate::report::grouped;
-use crate::workload::mix;
+use crate::common::error::Error;
+use crate::common::file::File;
+use crate::common::progress::Progress;
+use crate::common::random::mix;
+use crate::common::words::grouped;
 
 const BODY_BYTES: usize = 128;
 const FIRST_VERSION: u64 = 1;
 const ROWS_A_FILL: usize = 10_000;
-const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+const TABLES: &str = "CREATE TABLE rows (key INTEGER PRIMARY KEY, version INTEGER NOT NULL, body BLOB NOT NULL);";
 
 /// What a cache holds: cheap to clone.
 #[derive(Clone, Debug)]
@@ -31,23 +29,15 @@ pub(crate) struct Row {
     pub(crate) body: Arc<[u8]>,
 }
 
-/// A database in a folder that goes away with it.
 pub(crate) struct Database {
-    folder: TempDir,
+    file: File,
     load_delay: Duration,
 }
 
 impl Database {
     /// A new database with `rows` rows at their first version.
     pub(crate) fn create(rows: usize, load_delay: Duration, stop: &AtomicBool, progress: &mut Progress) -> Result<Self, Error> {
-        let folder = TempDir::with_prefix("stale_refill-")
-            .map_err(|source| Error::Io { what: "cannot make a temporary folder".to_owned(), source })?;
-        let database = Self { folder, load_delay };
-        let mut connection = database.connect(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
-        connection.execute_batch(
-            "PRAGMA journal_mode = WAL;
-             CREATE TABLE rows (key INTEGER PRIMARY KEY, version INTEGER NOT NULL, body BLOB NOT NULL);",
-        )?;
+        let (file, mut connection) = File::create("stale_refill", TABLES)?;
         let mut filled = 0;
         while filled < rows {
             if stop.load(Ordering::Relaxed) {
@@ -66,33 +56,24 @@ impl Database {
             progress.show(|| format!("filling the database: {} of {} rows", grouped(filled as u64), grouped(rows as u64)));
         }
         progress.clear();
-        Ok(database)
+        Ok(Self { file, load_delay })
     }
 
     pub(crate) fn reader(&self) -> Result<Reader, Error> {
-        let connection = self.connect(OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let connection = self.file.reader()?;
         Ok(Reader { connection, delay: self.load_delay, loads: Cell::new(0) })
     }
 
     pub(crate) fn writer(&self) -> Result<Writer, Error> {
-        Ok(Writer { connection: self.connect(OpenFlags::SQLITE_OPEN_READ_WRITE)? })
+        Ok(Writer { connection: self.file.writer()? })
     }
 
     /// The version of every row, by key.
     pub(crate) fn versions(&self) -> Result<Vec<u64>, Error> {
-        let connection = self.connect(OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let connection = self.file.reader()?;
         let mut select = connection.prepare("SELECT version FROM rows ORDER BY key")?;
         let versions = select.query_map([], |row| row.get(0))?.collect::<Result<Vec<u64>, _>>()?;
         Ok(versions)
-    }
-
-    fn connect(&self, flags: OpenFlags) -> Result<Connection, Error> {
-        let path: PathBuf = self.folder.path().join("rows.sqlite");
-        let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-        connection.busy_timeout(BUSY_TIMEOUT)?;
-        // The file is thrown away at the end, so it need not survive a power cut.
-        connection.pragma_update(None, "synchronous", "OFF")?;
-        Ok(connection)
     }
 }
 

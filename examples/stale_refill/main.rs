@@ -9,34 +9,34 @@
 //! ```
 
 mod args;
+#[path = "../common/mod.rs"]
+mod common;
 mod contenders;
 mod database;
-mod error;
-mod ledger;
 mod plot;
-mod progress;
 mod report;
 mod run;
 mod trace;
 mod workload;
 
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
 use crate::args::Args;
+use crate::common::error::Error;
+use crate::common::progress::Progress;
+use crate::common::terminal;
+use crate::common::terminal::say;
+use crate::common::terminal::watch_for_interrupt;
 use crate::database::Database;
-use crate::error::Error;
-use crate::progress::Progress;
 use crate::run::Outcome;
 use crate::workload::Workload;
 
 fn main() -> ExitCode {
+    let ended = |result| terminal::ended("stale_refill", result);
     match Args::from_command_line() {
         Ok(Some(args)) => ended(compare(&args)),
         Ok(None) => ended(say(args::HELP)),
@@ -76,19 +76,6 @@ fn compare(args: &Args) -> Result<(), Error> {
     ran.and_then(|()| report::verdict(&outcomes))
 }
 
-/// The first Ctrl-C asks for the table so far, the second ends the process where it stands.
-fn watch_for_interrupt() -> Result<Arc<AtomicBool>, Error> {
-    let flag = Arc::new(AtomicBool::new(false));
-    let seen = Arc::clone(&flag);
-    ctrlc::set_handler(move || {
-        if seen.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-    })
-    .map_err(Error::Signal)?;
-    Ok(flag)
-}
-
 /// Where the plot goes: the path given, else cargo's `target` folder when there is one here, else this folder.
 fn picture_path(args: &Args) -> Result<PathBuf, Error> {
     const NAME: &str = "stale_refill.svg";
@@ -102,22 +89,4 @@ fn picture_path(args: &Args) -> Result<PathBuf, Error> {
         return Err(Error::Flag(format!("--svg takes a file to write in a folder that exists, not `{}`", path.display())));
     }
     Ok(path.clone())
-}
-
-/// Prints to standard output; a reader who has gone away is an error to report, not a panic.
-fn say(text: &str) -> Result<(), Error> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(|source| Error::Io { what: "cannot print to standard output".to_owned(), source })
-}
-
-/// Complains if there is something to complain about: 2 for a flag, 1 for all else, as is the custom.
-fn ended(result: Result<(), Error>) -> ExitCode {
-    let Err(error) = result else {
-        return ExitCode::SUCCESS;
-    };
-    // Nothing is left to do when standard error is closed as well.
-    let _ = writeln!(std::io::stderr(), "stale_refill: {error}");
-    ExitCode::from(if matches!(error, Error::Flag(_)) { 2 } else { 1 })
 }

@@ -24,9 +24,9 @@ use plotters::style::text_anchor::HPos;
 use plotters::style::text_anchor::Pos;
 use plotters::style::text_anchor::VPos;
 
-use crate::error::Error;
-use crate::report::duration;
-use crate::report::grouped;
+use crate::common::error::Error;
+use crate::common::words::duration;
+use crate::common::words::grouped;
 use crate::run::Outcome;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -45,8 +45,12 @@ const PERCENTILES: [(f64, &str); 3] = [(50.0, "p50"), (99.0, "p99"), (99.9, "p99
 /// Draws the outcomes into an SVG file.
 pub(crate) fn draw(path: &Path, outcomes: &[Outcome], subtitle: &str) -> Result<(), Error> {
     let mut svg = String::new();
-    picture(&mut svg, outcomes, subtitle).map_err(|why| Error::Plot(why.to_string()))?;
-    fs::write(path, svg).map_err(|why| Error::Plot(format!("cannot write {}: {why}", path.display())))
+    picture(&mut svg, outcomes, subtitle).map_err(|why| failed(&why))?;
+    fs::write(path, svg).map_err(|why| failed(&format!("cannot write {}: {why}", path.display())))
+}
+
+fn failed(why: &dyn std::fmt::Display) -> Error {
+    Error::Failed(format!("the plot could not be drawn: {why}; give another place with --svg PATH"))
 }
 
 fn picture(svg: &mut String, outcomes: &[Outcome], subtitle: &str) -> Drawn<'static> {

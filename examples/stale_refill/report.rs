@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use crate::args::Args;
+use crate::common::error::Error;
+use crate::common::words;
+use crate::common::words::counted;
+use crate::common::words::duration;
+use crate::common::words::grouped;
+use crate::common::words::wrapped;
 use crate::contenders::BRINDLE;
-use crate::error::Error;
 use crate::run::Outcome;
 use crate::workload::Workload;
 
-const PAGE_WIDTH: usize = 110;
 const COLUMNS: [&str; 10] =
     ["", "reads", "hit ratio", "db loads", "stale reads", "longest stay", "p50", "p99", "p99.9", "commits"];
 
@@ -44,10 +48,9 @@ pub(crate) fn subtitle(args: &Args, workload: &Workload) -> String {
 }
 
 pub(crate) fn table(outcomes: &[Outcome]) -> String {
-    let mut lines = vec![COLUMNS.map(str::to_owned)];
-    for outcome in outcomes {
+    let row = |outcome: &Outcome| {
         let stay = if outcome.stale == 0 { "-".to_owned() } else { duration(outcome.longest_stay) };
-        lines.push([
+        [
             outcome.name.to_owned(),
             grouped(outcome.reads),
             format!("{:.2} %", outcome.hit_ratio() * 100.0),
@@ -58,23 +61,9 @@ pub(crate) fn table(outcomes: &[Outcome]) -> String {
             duration(outcome.percentile(99.0)),
             duration(outcome.percentile(99.9)),
             grouped(outcome.commits),
-        ]);
-    }
-    let widths: [usize; COLUMNS.len()] =
-        std::array::from_fn(|column| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0));
-    let mut text = String::from("\n");
-    for (index, line) in lines.iter().enumerate() {
-        text += &format!("{:<width$}", line[0], width = widths[0]);
-        for (cell, width) in line.iter().zip(widths).skip(1) {
-            text += &format!("   {cell:>width$}");
-        }
-        text += "\n";
-        if index == 0 {
-            let rule = widths.iter().sum::<usize>() + 3 * (widths.len() - 1);
-            text += &format!("{}\n", "-".repeat(rule));
-        }
-    }
-    text + "\n"
+        ]
+    };
+    words::table(COLUMNS, &outcomes.iter().map(row).collect::<Vec<_>>())
 }
 
 /// What the numbers mean, for someone who sees them for the first time.
@@ -111,61 +100,10 @@ pub(crate) fn explanation(outcomes: &[Outcome], args: &Args, interrupted: bool) 
 /// Brindle must not have been stale.
 pub(crate) fn verdict(outcomes: &[Outcome]) -> Result<(), Error> {
     match outcomes.iter().find(|outcome| outcome.name == BRINDLE && outcome.stale > 0) {
-        Some(outcome) => Err(Error::BrindleStale(outcome.stale)),
+        Some(outcome) => Err(Error::Failed(format!(
+            "Brindle returned {} stale reads. It promises none: please report this with the flags you used",
+            outcome.stale
+        ))),
         None => Ok(()),
     }
-}
-
-/// 1234567 as `1,234,567`.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// Three digits and a unit.
-pub(crate) fn duration(time: Duration) -> String {
-    let nanos = time.as_nanos() as f64;
-    let (value, unit) = match nanos {
-        n if n < 1e3 => (n, "ns"),
-        n if n < 1e6 => (n / 1e3, "us"),
-        n if n < 1e9 => (n / 1e6, "ms"),
-        n => (n / 1e9, "s"),
-    };
-    let decimals = match value {
-        v if (v - v.round()).abs() < 1e-9 || v >= 100.0 => 0,
-        v if v >= 10.0 => 1,
-        _ => 2,
-    };
-    format!("{value:.decimals$} {unit}")
-}
-
-fn counted(count: usize, what: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {what}{plural}")
-}
-
-/// Breaks a paragraph into lines.
-fn wrapped(paragraph: &str) -> String {
-    let mut text = String::new();
-    let mut width = 0;
-    for word in paragraph.split_whitespace() {
-        let length = word.chars().count();
-        if width > 0 && width + 1 + length > PAGE_WIDTH {
-            text.push('\n');
-            width = 0;
-        } else if width > 0 {
-            text.push(' ');
-            width += 1;
-        }
-        text += word;
-        width += length;
-    }
-    text + "\n"
 }

@@ -4,32 +4,28 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::thread::ScopedJoinHandle;
 use std::time::Duration;
 use std::time::Instant;
 
 use hdrhistogram::Histogram;
 
 use crate::args::Args;
+use crate::common::error::Error;
+use crate::common::ledger::Ledger;
+use crate::common::progress::Progress;
+use crate::common::turn::Turn;
+use crate::common::turn::histogram;
+use crate::common::turn::join;
+use crate::common::words::grouped;
 use crate::contenders::Contender;
 use crate::database::Database;
 use crate::database::Reader;
 use crate::database::body_of;
-use crate::error::Error;
-use crate::ledger::Ledger;
-use crate::progress::Progress;
-use crate::report::grouped;
 use crate::workload::Rows;
 use crate::workload::Workload;
 
-const TICK: Duration = Duration::from_millis(100);
 /// Reads of one thread between two updates of the counters that the progress line shows.
 const READS_A_ROUND: u64 = 64;
-/// A writer that has fallen further behind than this gives up on the commits it missed.
-const LARGEST_LAG: Duration = Duration::from_millis(100);
-/// Latencies are kept to one part in a hundred.
-const DIGITS: u8 = 2;
-const LONGEST_LATENCY: Duration = Duration::from_secs(600);
 
 /// What one contender did.
 pub(crate) struct Outcome {
@@ -47,8 +43,7 @@ pub(crate) struct Outcome {
 
 impl Outcome {
     fn new(name: &'static str) -> Result<Self, Error> {
-        let latency = Histogram::new_with_max(LONGEST_LATENCY.as_nanos() as u64, DIGITS).map_err(Error::Histogram)?;
-        Ok(Self { name, reads: 0, loads: 0, stale: 0, longest_stay: Duration::ZERO, latency, commits: 0 })
+        Ok(Self { name, reads: 0, loads: 0, stale: 0, longest_stay: Duration::ZERO, latency: histogram()?, commits: 0 })
     }
 
     /// The share of reads that did not go to the database.
@@ -70,10 +65,10 @@ impl Outcome {
 }
 
 /// What the threads of one turn share.
-struct Turn<'a> {
+struct Run<'a> {
+    turn: Turn,
     contender: &'a dyn Contender,
     ledger: Ledger,
-    stop: AtomicBool,
     reads: AtomicU64,
     stale: AtomicU64,
 }
@@ -87,10 +82,10 @@ pub(crate) fn run(
     interrupted: &AtomicBool,
     progress: &mut Progress,
 ) -> Result<Outcome, Error> {
-    let turn = Turn {
+    let run = Run {
+        turn: Turn::default(),
         contender,
         ledger: Ledger::new(&database.versions()?),
-        stop: AtomicBool::new(false),
         reads: AtomicU64::new(0),
         stale: AtomicU64::new(0),
     };
@@ -106,65 +101,58 @@ pub(crate) fn run(
     let pause = Duration::from_secs(1).mul_f64(args.writers as f64 / f64::from(args.writes_per_second));
 
     let mut outcome = Outcome::new(contender.name())?;
-    let turn = &turn;
+    let run = &run;
     thread::scope(|scope| {
         let readers: Vec<_> = readers
             .into_iter()
-            .map(|(reader, rows)| scope.spawn(move || turn.ending_all_on_error(|| turn.read(&reader, rows))))
+            .map(|(reader, rows)| scope.spawn(move || run.turn.ending_all_on_error(|| run.read(&reader, rows))))
             .collect();
         let writers: Vec<_> = writers
             .into_iter()
             .map(|(mut writer, mut rows)| {
                 scope.spawn(move || {
-                    turn.ending_all_on_error(|| {
-                        turn.paced(pause, || {
+                    run.turn.ending_all_on_error(|| {
+                        run.turn.paced(pause, || {
                             let key = rows.next_row();
                             let version = writer.update(key)?;
-                            turn.contender.written(key);
-                            turn.ledger.acknowledge(key, version);
+                            run.contender.written(key);
+                            run.ledger.raise(key, version);
                             Ok(())
                         })
                     })
                 })
             })
             .collect();
-        turn.wait(args.seconds, interrupted, progress);
-        // All are joined before the first error leaves.
+        run.turn.wait(args.seconds, interrupted, |passed| run.show(progress, args.seconds, passed));
         let (read, written) = (join(readers, "reader"), join(writers, "writer"));
         written?;
         read?.iter().for_each(|part| outcome.add(part));
         Ok::<(), Error>(())
     })?;
-    outcome.commits = turn.ledger.check(contender.name(), &database.versions()?)?;
+    outcome.commits = run.ledger.check(contender.name(), &database.versions()?)?;
     progress.done(&format!("{}: done, {} reads, {} stale", outcome.name, grouped(outcome.reads), grouped(outcome.stale)));
     Ok(outcome)
 }
 
-impl Turn<'_> {
-    /// Shows how it goes until the time is up, the user has had enough, or a thread has failed.
-    fn wait(&self, time: Duration, interrupted: &AtomicBool, progress: &mut Progress) {
-        let start = Instant::now();
-        while start.elapsed() < time && !interrupted.load(Ordering::Relaxed) && !self.stop.load(Ordering::Relaxed) {
-            progress.show(|| {
-                format!(
-                    "{}: {:.1} of {:.1} s, {} reads, {} stale",
-                    self.contender.name(),
-                    start.elapsed().as_secs_f64(),
-                    time.as_secs_f64(),
-                    grouped(self.reads.load(Ordering::Relaxed)),
-                    grouped(self.stale.load(Ordering::Relaxed)),
-                )
-            });
-            thread::sleep(TICK.min(time.saturating_sub(start.elapsed())));
-        }
-        self.stop.store(true, Ordering::Relaxed);
+impl Run<'_> {
+    fn show(&self, progress: &mut Progress, time: Duration, passed: Duration) {
+        progress.show(|| {
+            format!(
+                "{}: {:.1} of {:.1} s, {} reads, {} stale",
+                self.contender.name(),
+                passed.as_secs_f64(),
+                time.as_secs_f64(),
+                grouped(self.reads.load(Ordering::Relaxed)),
+                grouped(self.stale.load(Ordering::Relaxed)),
+            )
+        });
     }
 
     /// One reader thread.
     fn read(&self, database: &Reader, mut rows: Rows<'_>) -> Result<Outcome, Error> {
         let mut outcome = Outcome::new(self.contender.name())?;
         let mut shown = (0, 0);
-        while !self.stop.load(Ordering::Relaxed) {
+        while !self.turn.is_over() {
             self.judge_one(rows.next_row(), database, &mut outcome)?;
             if outcome.reads % READS_A_ROUND == 0 {
                 self.reads.fetch_add(outcome.reads - shown.0, Ordering::Relaxed);
@@ -178,7 +166,7 @@ impl Turn<'_> {
 
     fn judge_one(&self, key: u64, database: &Reader, outcome: &mut Outcome) -> Result<(), Error> {
         // First what is known, then the read: only a write that had finished before the read counts against it.
-        let known = self.ledger.acknowledged(key);
+        let known = self.ledger.least(key);
         let begin = Instant::now();
         let row = self.contender.read(key, database)?;
         let end = Instant::now();
@@ -189,40 +177,9 @@ impl Turn<'_> {
             outcome.longest_stay = outcome.longest_stay.max(self.ledger.stale_for(key, row.version, end));
         }
         if row.body[..] != body_of(key, row.version)[..] {
-            return Err(Error::WrongValue { contender: self.contender.name(), key, version: row.version });
+            let (name, version) = (self.contender.name(), row.version);
+            return Err(Error::Failed(format!("{name} returned a body for row {key} that version {version} never had")));
         }
         Ok(())
     }
-
-    /// Does `work` once every `pause` until the turn ends.
-    fn paced(&self, pause: Duration, mut work: impl FnMut() -> Result<(), Error>) -> Result<(), Error> {
-        let mut due = Instant::now();
-        while !self.stop.load(Ordering::Relaxed) {
-            let now = Instant::now();
-            if now < due {
-                thread::sleep((due - now).min(TICK));
-                continue;
-            }
-            if now > due + LARGEST_LAG {
-                due = now;
-            }
-            due += pause;
-            work()?;
-        }
-        Ok(())
-    }
-
-    /// Ends the turn for every thread when this one fails.
-    fn ending_all_on_error<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-        let result = work();
-        if result.is_err() {
-            self.stop.store(true, Ordering::Relaxed);
-        }
-        result
-    }
-}
-
-fn join<T>(threads: Vec<ScopedJoinHandle<'_, Result<T, Error>>>, who: &'static str) -> Result<Vec<T>, Error> {
-    let results: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap_or(Err(Error::ThreadPanicked(who)))).collect();
-    results.into_iter().collect()
 }

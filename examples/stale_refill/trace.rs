@@ -7,7 +7,7 @@ use std::io::BufReader;
 use std::io::Read;
 use std::path::Path;
 
-use crate::error::Error;
+use crate::common::error::Error;
 
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 const KEY_BYTES: usize = 8;
@@ -49,7 +49,7 @@ pub(crate) fn read(path: &Path, limit: usize) -> Result<Trace, Error> {
                 accesses.push(*rows.entry(u64::from_le_bytes(key)).or_insert(next));
             }
             left => {
-                return Err(Error::Trace(format!(
+                return Err(Error::Failed(format!(
                     "the trace {} ends {left} bytes into a key; it must hold whole little-endian u64 keys and nothing else",
                     path.display()
                 )));
@@ -57,13 +57,13 @@ pub(crate) fn read(path: &Path, limit: usize) -> Result<Trace, Error> {
         }
     }
     if accesses.is_empty() {
-        return Err(Error::Trace(format!("the trace {} is empty; give one with at least one key", path.display())));
+        return Err(Error::Failed(format!("the trace {} is empty; give one with at least one key", path.display())));
     }
     Ok(Trace { accesses, rows: rows.len(), cut })
 }
 
 fn too_many(path: &Path) -> Error {
-    Error::Trace(format!("the trace {} has too many distinct keys; read less with --trace-limit", path.display()))
+    Error::Failed(format!("the trace {} has too many distinct keys; read less with --trace-limit", path.display()))
 }
 
 /// Fills `key` as far as the bytes go and returns how far that was.

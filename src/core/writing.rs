@@ -119,9 +119,9 @@ impl<K: Eq, V> Core<K, V> {
 
     /// Whoever had the turn of `token` does without it.
     fn pass_turn(&self, hash: u64, line: &Arc<Line<K>>, token: Token) -> Result<(), Panic> {
-        let number = self.table.stripe_of(hash);
+        let (number, until) = (self.table.stripe_of(hash), self.lease_time().until);
         let mut locked = self.table.stripe_number(number).lock();
-        locked.pass_turn(hash, line, token);
+        locked.pass_turn(hash, line, token, until);
         let ended = locked.take_ended();
         drop(locked);
         self.let_go(number, ended)
@@ -219,9 +219,9 @@ impl<K: Eq, V> Writing<K, V> {
 
     fn try_finish(&mut self, terms: &Special, pair: &mut Option<(K, V)>) -> Try {
         let Writing { core, hash, line, token, over } = self;
-        let (hash, token, lease_now) = (*hash, *token, core.lease_time().now);
+        let (hash, token, time) = (*hash, *token, core.lease_time());
         core.transition(hash, |locked, now| {
-            let in_time = locked.has_turn(hash, line, token, lease_now);
+            let in_time = locked.has_turn(hash, line, token, time.now);
             let undisturbed = in_time && !line.is_fenced() && !locked.ended_since(&terms.groups, line.mark());
             let tried = if undisturbed { core.store_written(locked, terms, pair, now) } else { Try::Absent };
             if let Try::Absent = tried {
@@ -229,7 +229,7 @@ impl<K: Eq, V> Writing<K, V> {
                 locked.make_absent(hash, &line.subject, source, now);
             }
             if !matches!(tried, Try::Changed) {
-                locked.pass_turn(hash, line, token);
+                locked.pass_turn(hash, line, token, time.until);
                 *over = true;
             }
             tried
@@ -265,9 +265,10 @@ impl<K: Eq, V> Drop for Writing<K, V> {
         }
         let mut panic = None;
         let ended = catch_unwind(AssertUnwindSafe(|| {
+            let until = core.lease_time().until;
             core.transition(*hash, |locked, now| {
                 locked.make_absent(*hash, &line.subject, None, now);
-                locked.pass_turn(*hash, line, *token);
+                locked.pass_turn(*hash, line, *token, until);
             });
         }));
         keep_first(&mut panic, ended);

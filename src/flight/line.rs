@@ -18,12 +18,10 @@ pub(crate) struct Line<S> {
     /// Tells this line from every other one of the process.
     number: u64,
     seats: Mutex<Seats>,
-    /// A turn has begun and not ended.
+    /// A turn has begun and not ended, nor been given up. If another begins, what came of it nobody knows.
     active: AtomicBool,
     /// Somebody else has written or invalidated the key since the turn began.
     fenced: AtomicBool,
-    /// An earlier turn was overdue: what came of it nobody knows.
-    doubtful: AtomicBool,
     /// The stripe's revision when the turn began, and that of the entry that readers see meanwhile (0 for none).
     mark: AtomicU64,
     shown: AtomicU64,
@@ -57,7 +55,6 @@ impl<S> Line<S> {
             seats: Mutex::new(Seats::new(number, deadline)),
             active: AtomicBool::new(false),
             fenced: AtomicBool::new(false),
-            doubtful: AtomicBool::new(false),
             mark: AtomicU64::new(0),
             shown: AtomicU64::new(0),
         }
@@ -84,7 +81,6 @@ impl<S> Line<S> {
         if !seats.is_overdue(now) || seats.first().is_some() {
             return None;
         }
-        self.doubtful.store(true, Ordering::SeqCst);
         Some(seats.take(None, until).0)
     }
 
@@ -96,7 +92,6 @@ impl<S> Line<S> {
         }
         let mut next = None;
         if seats.is_overdue(now) {
-            self.doubtful.store(true, Ordering::SeqCst);
             if seats.first() == Some(seat) {
                 let (token, former) = seats.take(Some(seat), until);
                 drop(seats);
@@ -120,15 +115,13 @@ impl<S> Line<S> {
         token
     }
 
-    /// The turn of `token` is over: it is the next one's. He has as long to come as was left, so that nobody waits long for one who does
-    /// not.
-    pub(crate) fn pass(&self, token: Token) -> Passed {
+    /// The turn of `token` is over: it is the next one's, who has until `until`.
+    pub(crate) fn pass(&self, token: Token, until: u64) -> Passed {
         let mut seats = self.seats.lock();
         if seats.holder != token {
             return Passed::Late;
         }
-        let deadline = seats.deadline;
-        seats.call(deadline).map_or(Passed::Nobody, Passed::Next)
+        seats.call(until).map_or(Passed::Nobody, Passed::Next)
     }
 
     /// When the turn is overdue, and whether somebody is there to see to it then.
@@ -141,7 +134,6 @@ impl<S> Line<S> {
     pub(crate) fn begin(&self, mark: u64, shown: u64) {
         self.active.store(true, Ordering::SeqCst);
         self.fenced.store(false, Ordering::SeqCst);
-        self.doubtful.store(false, Ordering::SeqCst);
         // Relaxed: written and read under the stripe's lock.
         self.mark.store(mark, Ordering::Relaxed);
         self.shown.store(shown, Ordering::Relaxed);
@@ -162,10 +154,6 @@ impl<S> Line<S> {
 
     pub(crate) fn is_fenced(&self) -> bool {
         self.fenced.load(Ordering::SeqCst)
-    }
-
-    pub(crate) fn is_doubtful(&self) -> bool {
-        self.doubtful.load(Ordering::SeqCst)
     }
 
     pub(crate) fn mark(&self) -> u64 {

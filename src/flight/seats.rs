@@ -2,6 +2,7 @@
 //! from what the present one does. Whoever was called has to come for it; if he gives up his seat instead, it passes on.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::mem;
 
 use crate::sync::AtomicU64;
@@ -28,13 +29,15 @@ pub(super) struct Seats {
     called: Option<Number>,
     /// In the order in which they came. A seat has no waiter until its owner has looked for the first time.
     waiting: BTreeMap<Number, Option<Waiter>>,
+    /// Those of them who were called and did not come in time, until they look again: they are called last.
+    passed_over: BTreeSet<Number>,
     /// Somebody has ever taken a seat.
     taken: bool,
 }
 
 impl Seats {
     pub(super) fn new(holder: Token, deadline: u64) -> Self {
-        Seats { holder, deadline, called: None, waiting: BTreeMap::new(), taken: false }
+        Seats { holder, deadline, called: None, waiting: BTreeMap::new(), passed_over: BTreeSet::new(), taken: false }
     }
 
     /// Drops it, or spares itself the trouble where there is nothing to give back.
@@ -67,15 +70,16 @@ impl Seats {
 
     /// He goes on waiting; his former waiter comes back, to be dropped under no lock, as wakers are the executor's code.
     pub(super) fn wait(&mut self, seat: Number, waiter: Waiter) -> Option<Waiter> {
+        self.passed_over.remove(&seat);
         self.waiting.insert(seat, Some(waiter)).flatten()
     }
 
     /// Gives a seat up: the token to pass on, if its owner had been called to it, and his waiter, to be dropped under no lock.
     pub(super) fn leave(&mut self, seat: Number) -> (Option<Token>, Option<Waiter>) {
-        let former = self.waiting.remove(&seat).flatten();
-        if self.waiting.is_empty() {
-            // An empty map may keep its last node.
-            self.waiting = BTreeMap::new();
+        let former = self.waiting.remove(&seat).or_else(|| self.passed_over.remove(&seat).then_some(None)).flatten();
+        if self.waiting.is_empty() && self.passed_over.is_empty() {
+            // Empty ones may keep their last node.
+            (self.waiting, self.passed_over) = (BTreeMap::new(), BTreeSet::new());
         }
         let called = self.called == Some(seat);
         if called {
@@ -87,23 +91,24 @@ impl Seats {
     /// It becomes his who is here for it, under a new token.
     pub(super) fn take(&mut self, seat: Option<Number>, until: u64) -> (Token, Option<Waiter>) {
         let former = seat.and_then(|seat| self.waiting.remove(&seat)).flatten();
+        seat.map(|seat| self.passed_over.remove(&seat));
         (self.pass(None, until), former)
     }
 
     /// Calls whoever waits longest, who has until `until` to come: his waiter, if he sleeps. `None` if nobody waits.
     pub(super) fn call(&mut self, until: u64) -> Option<Option<Waiter>> {
-        let (seat, waiter) = self.waiting.pop_first()?;
+        let (seat, waiter) = self.waiting.pop_first().or_else(|| self.passed_over.pop_first().map(|seat| (seat, None)))?;
         self.pass(Some(seat), until);
         Some(waiter)
     }
 
-    /// Who waits longest, of those who were not passed over.
+    /// Who would be called.
     pub(super) fn first(&self) -> Option<Number> {
-        self.waiting.first_key_value().map(|(&seat, _)| seat)
+        self.waiting.first_key_value().map(|(&seat, _)| seat).or_else(|| self.passed_over.first().copied())
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.called.is_none()
+        self.waiting.is_empty() && self.passed_over.is_empty() && self.called.is_none()
     }
 
     /// All who wait, for it is over.
@@ -113,8 +118,8 @@ impl Seats {
 
     fn pass(&mut self, to: Option<Number>, deadline: u64) -> Token {
         if let Some(passed_over) = self.called.take() {
-            // He has been woken and will look: until then he waits like the others.
-            self.waiting.insert(passed_over, None);
+            // He has been woken, and will look if he still can.
+            self.passed_over.insert(passed_over);
         }
         self.holder = next_number();
         self.called = to;

@@ -121,6 +121,18 @@ pub(crate) enum Known {
 }
 
 impl Known {
+    /// The same, were this death known too.
+    pub(crate) fn with(self, dead: Dead) -> Self {
+        match self {
+            Self::Nothing => Self::Buried(dead),
+            Self::Buried(other) => Self::Buried(other.max(dead)),
+            // A floor stands for every death at or below it.
+            Self::Floor(floor) if dead.floor() <= floor => self,
+            Self::Floor(_) => Self::Buried(dead),
+            Self::Forgotten(least) => Self::Forgotten(least.max(dead.version())),
+        }
+    }
+
     /// The highest source that is known, which a write without a source version keeps. 0 if none is.
     pub(crate) const fn source(self) -> u64 {
         match self {
@@ -239,6 +251,18 @@ mod tests {
         assert_eq!(admit_invalidation(Some(AT_5), 5), Err(AT_5));
         assert_eq!(admit_invalidation(Some(AT_5), 6), Ok(()));
         assert_eq!(admit_invalidation(None, 0), Ok(()));
+    }
+
+    #[test]
+    fn one_more_death_is_known() {
+        let (older, newer) = (Dead::up_to(Version::new(4, 1)), Dead::up_to(Version::new(6, 1)));
+        let known = Dead::up_to(AT_5);
+        assert_eq!(Known::Nothing.with(older), Known::Buried(older));
+        assert_eq!(Known::Buried(known).with(older), Known::Buried(known));
+        assert_eq!(Known::Buried(known).with(newer), Known::Buried(newer));
+        assert_eq!(Known::Floor(known.floor()).with(older), Known::Floor(known.floor()));
+        assert_eq!(Known::Floor(known.floor()).with(newer), Known::Buried(newer));
+        assert_eq!(Known::Forgotten(UNKNOWN).with(newer), Known::Forgotten(newer.version()));
     }
 
     #[test]

@@ -114,9 +114,9 @@ impl<K, V> Locked<'_, K, V> {
         is_there && line.has_turn(token, now)
     }
 
-    /// The turn of `token` is over: it is the next one's, who is woken after the unlock, or the line is gone.
-    pub(crate) fn pass_turn(&mut self, hash: u64, line: &Arc<Line<K>>, token: Token) {
-        let next = match line.pass(token) {
+    /// The turn of `token` is over: it is the next one's until `until`, who is woken after the unlock, or the line is gone.
+    pub(crate) fn pass_turn(&mut self, hash: u64, line: &Arc<Line<K>>, token: Token, until: u64) {
+        let next = match line.pass(token, until) {
             Passed::Late => return,
             Passed::Next(waiter) => {
                 line.end();
@@ -165,7 +165,7 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
     /// A turn to write begins: what loads bring that are under way is not stored, and what was noted before is not about this turn. Gives
     /// the entry that is there, which readers see meanwhile if `shown`.
     pub(crate) fn begin_turn(&mut self, hash: u64, line: &Line<K>, shown: bool, now: u64) -> Option<Resident<'a, K, V>> {
-        if line.is_doubtful() {
+        if line.is_active() {
             self.make_absent(hash, &line.subject, None, now);
         } else {
             self.fence(hash, &line.subject);

@@ -227,17 +227,10 @@ impl<'a, K, V> Locked<'a, K, V> {
 
     /// A tombstone for a key whose source version is known.
     pub(super) fn remember(&mut self, node: &Node<K, V>, version: Version, cause: Cause, now: u64) {
-        if !node.has(SOURCED) {
-            return;
+        if let Some(dead) = dead_of(node, version, cause) {
+            self.state.quiet = false;
+            self.state.graves.bury(node.hash(), dead, now);
         }
-        let dead = match cause {
-            // The source's newest word may well be this version still: it may come back. What replaced it without a word from the
-            // source may not.
-            Cause::Evicted | Cause::Expired if node.has(CLAIMED) => Dead::below(version),
-            _ => Dead::up_to(version),
-        };
-        self.state.quiet = false;
-        self.state.graves.bury(node.hash(), dead, now);
     }
 
     /// One node leaves for `cause`: counted, told of, and its slot back when no reader is at it.
@@ -375,6 +368,19 @@ impl<'a, K, V> Locked<'a, K, V> {
         let side = side + state.groups.memory();
         table + lists + side + size_of::<Stripe<K, V>>()
     }
+}
+
+/// How far a key is dead whose entry leaves, if its source version is known.
+pub(super) fn dead_of<K, V>(node: &Node<K, V>, version: Version, cause: Cause) -> Option<Dead> {
+    if !node.has(SOURCED) {
+        return None;
+    }
+    Some(match cause {
+        // The source's newest word may well be this version still: it may come back. What replaced it without a word from the
+        // source may not.
+        Cause::Evicted | Cause::Expired if node.has(CLAIMED) => Dead::below(version),
+        _ => Dead::up_to(version),
+    })
 }
 
 /// What the policy may see of the stripe's entries.

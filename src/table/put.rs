@@ -85,7 +85,8 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
     #[inline(always)]
     pub(crate) fn admit(&mut self, terms: &impl Terms, key: &K, moment: Moment) -> Result<Permit<'a, K, V>, Refusal<'a, K, V>> {
         let current = self.find(terms.hash(), key, moment.now);
-        let permit = match self.consider(terms, current, moment) {
+        let known = self.known(terms.hash(), moment.now);
+        let permit = match self.consider(terms, current, known, moment) {
             Ok(permit) => permit,
             Err(refusal) => {
                 self.fence_refused(terms, key, &refusal, current);
@@ -98,15 +99,15 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
         Ok(Permit { flight, ..permit })
     }
 
-    /// May a pair be written on these terms, given what is there? Changes nothing.
+    /// May a pair be written on these terms, given what is there and known? Changes nothing.
     #[inline(always)]
     pub(super) fn consider(
         &mut self,
         terms: &impl Terms,
         current: Option<Resident<'a, K, V>>,
+        known: Known,
         moment: Moment,
     ) -> Result<Permit<'a, K, V>, Refusal<'a, K, V>> {
-        let known = self.known(terms.hash(), moment.now);
         self.check(terms, current, known, moment)?;
         Ok(self.permit(terms, current, known, moment))
     }

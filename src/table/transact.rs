@@ -16,6 +16,7 @@ use super::flights::Fences;
 use super::index::Spot;
 use super::locked::Locked;
 use super::locked::Resident;
+use super::locked::dead_of;
 use super::node::HASH_MASK;
 use super::node::Node;
 use super::node::RETIRED;
@@ -47,12 +48,15 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
         if !wanted.expected.iter().all(|&expected| Condition::If(expected).holds(version)) {
             return Err(Refusal::Conflict(current));
         }
+        // What is stale goes before anything is written, and leaves its source behind.
+        let dead = stale.and_then(|Resident { node, version, .. }| dead_of(node, version, Cause::Expired));
+        let known = self.known(wanted.hash, moment.now);
+        let known = dead.map_or(known, |dead| known.with(dead));
         if let Some(source) = wanted.said_before() {
-            let known = self.known(wanted.hash, moment.now);
             self.check_source(source, current, known)?;
         }
         let permit = match &wanted.end {
-            End::Written(terms) => Some(self.consider(terms, current, moment)?),
+            End::Written(terms) => Some(self.consider(terms, current, known, moment)?),
             End::Gone | End::Stays => None,
         };
         let outdated = match (&wanted.end, wanted.below) {

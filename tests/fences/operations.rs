@@ -17,6 +17,8 @@ use crate::faces::Way;
 use crate::faces::reloading;
 use crate::faces::ways;
 
+mod transactions;
+
 /// All keys have one hash: what a fence covers is decided by the keys themselves.
 pub type Tried = Cache<u64, u64, Flat>;
 
@@ -246,6 +248,7 @@ fn clear(cache: &Tried) {
 pub fn fencing() -> Vec<Operation> {
     let mut all = on_absent();
     all.extend(on_present());
+    all.extend(transactions::committed());
     all
 }
 
@@ -357,6 +360,12 @@ fn on_present() -> Vec<Operation> {
 
 /// What leaves a load of the key alone.
 pub fn harmless() -> Vec<Operation> {
+    let mut all = harmless_calls();
+    all.extend(transactions::harmless());
+    all
+}
+
+fn harmless_calls() -> Vec<Operation> {
     vec![
         Operation {
             name: "compare_and_swap of nothing, failed",

@@ -7,9 +7,9 @@ use brindle::Cache;
 
 use super::BRINDLE;
 use super::Contender;
+use crate::common::error::Error;
 use crate::database::Reader;
 use crate::database::Row;
-use crate::error::Error;
 
 pub(crate) struct Brindle {
     cache: Cache<u64, Row>,

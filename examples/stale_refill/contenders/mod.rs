@@ -6,9 +6,9 @@ mod plain;
 
 use std::time::Duration;
 
+use crate::common::error::Error;
 use crate::database::Reader;
 use crate::database::Row;
-use crate::error::Error;
 
 /// A cache in front of the database.
 pub(crate) trait Contender: Sync {

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::Contender;
+use crate::common::error::Error;
 use crate::database::Reader;
 use crate::database::Row;
-use crate::error::Error;
 
 pub(crate) struct Moka {
     cache: moka::sync::Cache<u64, Row>,

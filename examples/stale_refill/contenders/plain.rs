@@ -8,9 +8,9 @@ use std::time::Duration;
 use std::time::Instant;
 
 use super::Contender;
+use crate::common::error::Error;
 use crate::database::Reader;
 use crate::database::Row;
-use crate::error::Error;
 
 /// A map behind one lock; the oldest entry makes room.
 pub(crate) struct Plain {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 pub(crate) enum Error {
     /// A flag that cannot be used as given.
     Flag(String),
-    /// A trace file that cannot be followed.
-    Trace(String),
+    /// What only one example can run into, in its words.
+    Failed(String),
     Io {
         what: String,
         source: std::io::Error,
@@ -18,24 +18,8 @@ pub(crate) enum Error {
     SharedLoad(Arc<dyn std::error::Error + Send + Sync>),
     Histogram(hdrhistogram::CreationError),
     Signal(ctrlc::Error),
-    Plot(String),
     /// A thread died instead of returning.
     ThreadPanicked(&'static str),
-    /// A value came back that its key and version did not write.
-    WrongValue {
-        contender: &'static str,
-        key: u64,
-        version: u64,
-    },
-    /// The ledger that judges the reads is not what the database holds.
-    Ledger {
-        contender: &'static str,
-        key: u64,
-        ledger: u64,
-        database: u64,
-    },
-    /// Brindle broke its promise.
-    BrindleStale(u64),
     /// Ctrl-C came before there was anything to show.
     Interrupted,
 }
@@ -44,25 +28,13 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Flag(why) => write!(f, "{why}\nRun with --help to see every flag."),
-            Self::Trace(why) => f.write_str(why),
+            Self::Failed(why) => f.write_str(why),
             Self::Io { what, source } => write!(f, "{what}: {source}"),
             Self::Database(source) => write!(f, "the database failed: {source}"),
             Self::SharedLoad(source) => source.fmt(f),
             Self::Histogram(source) => write!(f, "no histogram: {source}"),
             Self::Signal(source) => write!(f, "cannot listen for Ctrl-C: {source}"),
-            Self::Plot(why) => write!(f, "the plot could not be drawn: {why}; give another place with --svg PATH"),
             Self::ThreadPanicked(who) => write!(f, "a {who} thread panicked; its message is above"),
-            Self::WrongValue { contender, key, version } => {
-                write!(f, "{contender} returned a body for row {key} that version {version} never had")
-            }
-            Self::Ledger { contender, key, ledger, database } => write!(
-                f,
-                "after {contender}, the ledger says that row {key} is at version {ledger} but the database says {database}; \
-                 the counts above cannot be trusted"
-            ),
-            Self::BrindleStale(reads) => {
-                write!(f, "Brindle returned {reads} stale reads. It promises none: please report this with the flags you used")
-            }
             Self::Interrupted => f.write_str("interrupted before the first cache ran; nothing to show"),
         }
     }
