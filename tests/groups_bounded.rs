@@ -117,7 +117,7 @@ const WAYS_OUT: [(&str, Round); 15] = [
 
 #[test]
 fn the_index_leaves_with_its_entries() {
-    const TIMES: u64 = 30_000;
+    const TIMES: u64 = 10_000;
     for (name, round) in WAYS_OUT {
         counted(move || {
             // What a thread takes once, it has taken before the count begins.
@@ -191,17 +191,17 @@ fn a_million_invalidations_leave_nothing() {
 }
 
 #[test]
-fn a_million_invalidations_during_a_load_leave_nothing_after_it() {
+fn a_hundred_thousand_invalidations_during_a_load_leave_nothing_after_it() {
     counted(|| {
         for ends in ["filled", "refused", "dropped", "fenced"] {
             let (cache, _hand) = small();
             drop(lease(&cache, 1));
             let before = in_use();
             let open = lease(&cache, 1);
-            (0..MILLION / 4).for_each(|group| _ = cache.invalidate_group(&("during", group)));
+            (0..MILLION / 10).for_each(|group| _ = cache.invalidate_group(&("during", group)));
             let held = in_use() - before;
             // A load may be slow, or hang for ever: that is no reason to keep all that ever happens.
-            assert!(held < 2 * 1024 * 1024, "{held} bytes are kept for one load");
+            assert!(held < 512 * 1024, "{held} bytes are kept for one load");
             match ends {
                 // Where so much was invalidated, it may be refused: that costs a load.
                 "filled" => drop(open.fill(value(1, &[1]))),
@@ -236,9 +236,9 @@ fn invalidations_among_loads_that_overlap_leave_nothing() {
         };
         (1..1_000).for_each(&mut round);
         let before = in_use();
-        (1_000..200_000).for_each(&mut round);
+        (1_000..100_000).for_each(&mut round);
         let grown = in_use() - before;
-        assert!(grown <= 16 * 1024, "{grown} bytes are left of 199000 invalidations among loads");
+        assert!(grown <= 16 * 1024, "{grown} bytes are left of 99000 invalidations among loads");
     });
 }
 

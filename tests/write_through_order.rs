@@ -347,6 +347,29 @@ fn a_ring_of_tasks_is_told_so() {
     });
 }
 
+/// Who stands in line needs all who stand before him, and whoever comes to his turn there.
+#[test]
+fn a_ring_through_a_place_in_line_is_told_so() {
+    watched(|| {
+        for closes in [false, true] {
+            let cache = prepare(WhileWriting::ServeOld, false);
+            let (mut first, go_first) = link(&cache, 0, 1);
+            let (mut other, go_other) = link(&cache, 1, 0);
+            let (mut between, go_between) = link(&cache, 0, if closes { 1 } else { 2 });
+            [&mut first, &mut other, &mut between].into_iter().for_each(Task::pends);
+            go_other.send(());
+            other.pends();
+            go_first.send(());
+            assert!(first.ends(), "it needs 1, whose writer stands in line for 0");
+            go_between.send(());
+            assert!(between.is_woken());
+            assert_eq!(between.ends(), closes, "it needs 1, whose writer stands in line behind it");
+            assert!(other.is_woken() && !other.ends());
+            assert_eq!(cache.stats().flights, 0);
+        }
+    });
+}
+
 /// A loader waits for its turn to write a key, while the write of the key waits for that load: whoever comes last is told so.
 #[test]
 fn a_ring_of_a_write_and_a_load_is_told_so() {
