@@ -214,8 +214,7 @@ impl<K: Hash + Eq, V, S: BuildHasher, W> WriteBehind<K, V, S, W> {
         loop {
             let terms = cache.core().terms_held(hash, &pair.0, &pair.1);
             let mut after = After::nothing();
-            let weight = terms.weight;
-            let put = cache.core().put_held(&terms, pair, |key| desk.gate(hash, key, weight, cache.capacity(), &mut after));
+            let put = cache.core().put_held(&terms, pair, |key| desk.gate(&terms, key, cache.capacity(), &mut after));
             let (unheld, back) = match put {
                 Ok(version) => return Ok(version),
                 Err(refused) => refused,
