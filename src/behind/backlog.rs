@@ -72,6 +72,11 @@ impl<K, V> Backlog<K, V> {
         self.index.len()
     }
 
+    /// What the newest values weigh.
+    pub(super) fn weight(&self) -> u64 {
+        self.weight
+    }
+
     /// Keys that the sink is not at.
     pub(super) fn waiting(&self) -> usize {
         self.order.len()

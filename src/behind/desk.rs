@@ -246,8 +246,10 @@ impl<K: Eq, V> Desk<K, V> {
             return Err(Refusal::Superseded(newer));
         }
         Ok(move |entry| {
+            let before = state.backlog.weight();
             after.covered = state.backlog.push(place, hash, entry, weight);
-            after.woken = state.sated();
+            // A lighter value in the place of another is room for those who wait for it.
+            after.woken = if state.backlog.weight() < before { state.everybody() } else { state.sated() };
         })
     }
 }
