@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use hashbrown::HashTable;
 
 use crate::entry::EntryRef;
+use crate::rule::version::Version;
 
 /// A value and its place in the queue. Pinned, so that it stays whatever the cache does.
 struct Item<K, V> {
@@ -27,8 +28,15 @@ impl<K, V> Slot<K, V> {
     }
 }
 
-/// Where a value goes, for as long as nothing changes.
-pub(super) struct Place(Option<usize>);
+/// Where a value goes, for as long as nothing changes, and the version of what it covers.
+pub(super) struct Place(Option<(usize, Version)>);
+
+impl Place {
+    /// What is pending of the key and would be covered.
+    pub(super) fn covers(&self) -> Option<Version> {
+        self.0.map(|(_, version)| version)
+    }
+}
 
 pub(super) struct Backlog<K, V> {
     /// Keys that it may have.
@@ -64,6 +72,11 @@ impl<K, V> Backlog<K, V> {
         self.index.len()
     }
 
+    /// What the newest values weigh.
+    pub(super) fn weight(&self) -> u64 {
+        self.weight
+    }
+
     /// Keys that the sink is not at.
     pub(super) fn waiting(&self) -> usize {
         self.order.len()
@@ -91,7 +104,7 @@ impl<K, V> Backlog<K, V> {
 
     /// Puts the newest value of a key where it belongs, and gives back the one that it covers.
     pub(super) fn push(&mut self, Place(place): Place, hash: u64, entry: EntryRef<K, V>, weight: u64) -> Option<EntryRef<K, V>> {
-        let slot = place.unwrap_or_else(|| self.add_slot(hash));
+        let slot = place.map_or_else(|| self.add_slot(hash), |(slot, _)| slot);
         let before = if place.is_some() { self.slot(slot).newest().weight } else { 0 };
         self.weight = self.weight - before + weight;
         let end = self.next_place;
@@ -211,6 +224,6 @@ impl<K: Eq, V> Backlog<K, V> {
         let before = slot.map_or(0, |slot| self.slot(slot).newest().weight);
         let fits = (self.weight - before).saturating_add(weight) <= most_weight;
         let room = slot.is_some() || self.index.len() < self.most;
-        (fits && room).then_some(Place(slot))
+        (fits && room).then(|| Place(slot.map(|slot| (slot, self.slot(slot).newest().entry.version()))))
     }
 }

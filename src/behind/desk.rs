@@ -2,6 +2,8 @@
 //! `Eq`. Writers take it under their stripe's lock, so nobody takes a stripe's lock under it: entries are dropped when it is gone.
 
 use crate::entry::EntryRef;
+use crate::event::Special;
+use crate::rule::version::Claim;
 use crate::rule::version::Version;
 use crate::sync::Mutex;
 use crate::sync::MutexGuard;
@@ -223,12 +225,12 @@ impl<K: Eq, V> Desk<K, V> {
     /// The gate of [`put_held`](crate::core::Core::put_held): whoever passes keeps the lock until the value is there.
     pub(super) fn gate<'a>(
         &'a self,
-        hash: u64,
+        terms: &Special,
         key: &K,
-        weight: u64,
         capacity: u64,
         after: &'a mut After<K, V>,
     ) -> Result<impl FnOnce(EntryRef<K, V>) + use<'a, K, V>, Refusal> {
+        let &Special { hash, weight, claim, .. } = terms;
         let mut state: MutexGuard<'a, State<K, V>> = self.state.lock();
         if state.closed {
             return Err(Refusal::Closed);
@@ -237,9 +239,17 @@ impl<K: Eq, V> Desk<K, V> {
             return Err(Refusal::TooHeavy { weight, capacity });
         }
         let place = state.backlog.place(hash, key, weight, capacity).ok_or(Refusal::Full { weight })?;
+        // The cache may have forgotten what was here long ago.
+        if let (Claim::At(source), Some(newer)) = (claim, place.covers())
+            && source < newer.source()
+        {
+            return Err(Refusal::Superseded(newer));
+        }
         Ok(move |entry| {
+            let before = state.backlog.weight();
             after.covered = state.backlog.push(place, hash, entry, weight);
-            after.woken = state.sated();
+            // A lighter value in the place of another is room for those who wait for it.
+            after.woken = if state.backlog.weight() < before { state.everybody() } else { state.sated() };
         })
     }
 }

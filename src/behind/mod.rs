@@ -57,6 +57,7 @@ pub use self::sink::Sink;
 ///   the write all the same, its time to idle from when it was written to the sink.
 /// - What is pending is bounded: by a [number of keys](WriteBehindBuilder::capacity), and by the capacity of the cache, in which it
 ///   counts. Where the cache's capacity is lowered below the weight of what is pending, the cache is over its capacity until that is written.
+///   Of several over one cache each counts its own alone: together they may hold more than it has room for.
 ///
 /// Write the keys of a write-behind through it alone. A value that is replaced, removed or invalidated in the cache by other ways while it is pending is
 /// still written; until then a load brings what the source has, which is older. What came into its place by then leaves the cache when it is
@@ -214,8 +215,7 @@ impl<K: Hash + Eq, V, S: BuildHasher, W> WriteBehind<K, V, S, W> {
         loop {
             let terms = cache.core().terms_held(hash, &pair.0, &pair.1);
             let mut after = After::nothing();
-            let weight = terms.weight;
-            let put = cache.core().put_held(&terms, pair, |key| desk.gate(hash, key, weight, cache.capacity(), &mut after));
+            let put = cache.core().put_held(&terms, pair, |key| desk.gate(&terms, key, cache.capacity(), &mut after));
             let (unheld, back) = match put {
                 Ok(version) => return Ok(version),
                 Err(refused) => refused,

@@ -6,7 +6,9 @@ use std::hash::BuildHasher;
 use std::hash::Hash;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
+use std::pin::Pin;
 use std::pin::pin;
+use std::task::Context;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -14,6 +16,8 @@ use crate::face::Timer;
 use crate::rule::version::Version;
 use crate::sync::Waiter;
 use crate::unwind::Panic;
+use crate::unwind::discard;
+use crate::unwind::resume;
 
 use super::WriteBehind;
 use super::desk::Call;
@@ -30,7 +34,7 @@ use super::sink::AsyncSink;
 /// Pends until there is something to do, or at most for `limit`: then there is nothing.
 async fn wait<'a, K: Eq, V>(call: &mut Call<'a, K, V>, goal: &Goal<'_, K>, limit: Option<Duration>) -> Option<Next<'a, K, V>> {
     let mut timer = None;
-    let look = |context: &mut std::task::Context<'_>| {
+    let look = |context: &mut Context<'_>| {
         if let Some(next) = call.look(goal, Waiter::Task(context.waker().clone())) {
             return Poll::Ready(Some(next));
         }
@@ -48,20 +52,53 @@ async fn sleep(time: Duration) {
     }
 }
 
-/// Polls the sink to its end, or to its panic. What it calls on the way knows that it is inside.
+/// The sink's future. What it calls on the way knows that it is inside, on the way out too.
+struct Writing<'a, K, V, F> {
+    desk: &'a Desk<K, V>,
+    /// `None` when it is dropped.
+    future: Pin<&'a mut Option<F>>,
+}
+
+impl<K, V, F: Future> Writing<'_, K, V, F> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<F::Output, Panic>> {
+        let _inside = self.desk.enter();
+        let Some(future) = self.future.as_mut().as_pin_mut() else { return Poll::Pending };
+        match catch_unwind(AssertUnwindSafe(|| future.poll(context))) {
+            Ok(polled) => polled.map(Ok),
+            Err(panic) => Poll::Ready(Err(panic)),
+        }
+    }
+}
+
+impl<K, V, F> Writing<'_, K, V, F> {
+    fn end(&mut self) -> Result<(), Panic> {
+        let _inside = self.desk.enter();
+        catch_unwind(AssertUnwindSafe(|| self.future.set(None)))
+    }
+}
+
+impl<K, V, F> Drop for Writing<'_, K, V, F> {
+    fn drop(&mut self) {
+        resume(self.end());
+    }
+}
+
+/// Polls the sink to its end, or to its panic.
 async fn attempt<K, V, F: Future>(desk: &Desk<K, V>, write: impl FnOnce() -> F) -> Result<F::Output, Panic> {
     let inside = desk.enter();
     let made = catch_unwind(AssertUnwindSafe(write));
     drop(inside);
-    let mut writing = pin!(made?);
-    poll_fn(|context| {
-        let _inside = desk.enter();
-        match catch_unwind(AssertUnwindSafe(|| writing.as_mut().poll(context))) {
-            Ok(polled) => polled.map(Ok),
-            Err(panic) => Poll::Ready(Err(panic)),
+    let future = pin!(Some(made?));
+    let mut writing = Writing { desk, future };
+    let written = poll_fn(|context| writing.poll(context)).await;
+    let ended = writing.end();
+    match written {
+        Ok(written) => ended.map(|()| written),
+        Err(panic) => {
+            ended.unwrap_or_else(discard);
+            Err(panic)
         }
-    })
-    .await
+    }
 }
 
 impl<K, V, S, W> WriteBehind<K, V, S, W>

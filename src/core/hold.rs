@@ -1,5 +1,7 @@
 //! Writes that stay in the cache until they are released: what the source of truth has yet to hear of.
 
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
 use std::sync::Arc;
 
 use crate::entry::EntryRef;
@@ -8,6 +10,7 @@ use crate::event::Moment;
 use crate::event::Special;
 use crate::rule::version::Version;
 use crate::time::deadline;
+use crate::unwind::resume;
 
 use super::Core;
 use super::How;
@@ -83,19 +86,27 @@ impl<K: Eq, V> Core<K, V> {
     /// The source has what a held entry says. Whatever read the source before may not be stored any more; and what came into the entry's
     /// place may have done so: it goes, unless it is held itself or its source is newer.
     pub(crate) fn written(&self, hash: u64, entry: &EntryRef<K, V>) {
+        let mut compared = Ok(());
         self.transition(hash, |locked, now| {
-            // First, as the keys' `Eq` may panic.
             let released = locked.release(entry.hold(), self.idle_from(now));
-            locked.fence(hash, entry.key());
-            if released {
-                return;
-            }
-            let other = locked.find(hash, entry.key(), now).filter(|resident| !resident.is_held());
-            if let Some(other) = other.filter(|resident| resident.version.source() <= entry.version().source()) {
-                locked.take_out(other, Cause::Invalidated, now);
+            // The keys' `Eq` may panic.
+            compared = catch_unwind(AssertUnwindSafe(|| {
+                locked.fence(hash, entry.key());
+                let other = if released { None } else { locked.find(hash, entry.key(), now) };
+                if let Some(other) = other.filter(|other| other.is_outdated(entry.version())) {
+                    locked.take_out(other, Cause::Invalidated, now);
+                }
+            }));
+            if compared.is_err() {
+                // Then what may be the key's goes: that costs others a miss, and nobody reads what is older.
+                locked.fence_all();
+                if !released {
+                    locked.take_out_outdated(hash, entry.version(), now);
+                }
             }
         });
         self.fit();
+        resume(compared);
     }
 }
 

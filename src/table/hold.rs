@@ -1,17 +1,21 @@
 //! Entries that may not go yet, with the stripe's lock held: the policy does not know them and they have no deadlines, until they are
 //! released.
 
+use crate::event::Cause;
+use crate::rule::version::Version;
 use crate::sync::Ordering;
 
 use super::index::ordinal;
 use super::locked::Locked;
+use super::locked::Resident;
+use super::node::HASH_MASK;
 use super::node::HELD;
 use super::node::RETIRED;
 use super::node::TIMED;
 use super::node::UNEVICTABLE;
 use super::pin::Pinned;
 
-impl<K, V> Locked<'_, K, V> {
+impl<'a, K, V> Locked<'a, K, V> {
     /// A held entry of this stripe may go like any other from here on; where entries have deadlines it gets this one for time to idle.
     /// False if it is not in the table any more.
     pub(crate) fn release(&mut self, pinned: &Pinned<K, V>, idle: Option<u64>) -> bool {
@@ -41,5 +45,23 @@ impl<K, V> Locked<'_, K, V> {
             self.state.wheel.schedule(slot, end);
         }
         true
+    }
+
+    /// Takes out all that has this hash and is outdated by `version`: for a key that could not be compared.
+    pub(crate) fn take_out_outdated(&mut self, hash: u64, version: Version, now: u64) {
+        let find = |locked: &Self| -> Option<Resident<'a, K, V>> {
+            let is = |slot| locked.node(slot).hash() == hash & HASH_MASK && locked.resident(slot).is_outdated(version);
+            locked.index().find(hash, is).map(|spot| locked.resident(spot.slot))
+        };
+        while let Some(resident) = find(self) {
+            self.take_out(resident, Cause::Invalidated, now);
+        }
+    }
+}
+
+impl<K, V> Resident<'_, K, V> {
+    /// May the source have had it before it had this version?
+    pub(crate) fn is_outdated(&self, version: Version) -> bool {
+        !self.is_held() && self.version.source() <= version.source()
     }
 }
