@@ -511,3 +511,28 @@ fn a_clock_that_panics_at_the_end_of_a_write_is_a_panic_and_no_abort() {
 fn a_write_that_ends_in_a_panic_of_the_clock_leaves_nothing_old() {
     watched(|| assert_eq!(after_a_panic().get(&1), None, "nobody knows what the source has"));
 }
+
+/// No bug, but nothing else told if it became one: between two turns nobody writes.
+#[test]
+fn between_two_turns_loads_are_stored_and_what_was_written_stays() {
+    let (cache, _) = timed();
+    let found = AtomicU64::new(0);
+    let may_end = AtomicBool::new(false);
+    let mut first = Task::new(cache.write_through_async(7, |_| {
+        poll_fn(|_| if may_end.load(SeqCst) { Poll::Ready(Ok::<_, ()>(Loaded::new(1))) } else { Poll::Pending })
+    }));
+    first.pends();
+    let mut second = Task::new(cache.write_through_async(7, |current| {
+        found.store(current.map_or(0, |entry| *entry), SeqCst);
+        async { Ok::<_, ()>(Loaded::new(2)) }
+    }));
+    second.pends();
+    may_end.store(true, SeqCst);
+    assert!(first.ends().unwrap().is_some());
+    assert_eq!(cache.get(&7), Some(1));
+    // The second has been called, and has not come yet.
+    cache.invalidate(&7);
+    assert_eq!((cache.get_with(&7, || 5), cache.get(&7)), (5, Some(5)));
+    assert!(second.ends().unwrap().is_some());
+    assert_eq!((found.load(SeqCst), cache.get(&7)), (5, Some(2)));
+}
