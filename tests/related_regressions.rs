@@ -536,3 +536,15 @@ fn between_two_turns_loads_are_stored_and_what_was_written_stays() {
     assert!(second.ends().unwrap().is_some());
     assert_eq!((found.load(SeqCst), cache.get(&7)), (5, Some(2)));
 }
+
+/// As above: a group that ended before a turn began is none of its business.
+#[test]
+fn a_write_that_begins_after_the_end_of_a_group_is_stored() {
+    let cache = Cache::builder().stripes(1).max_capacity(100).group_by(|_, value| [*value % 10]);
+    let cache: Cache<u64, u64> = cache.build().unwrap();
+    // As long as it is under way the stripe remembers which groups have ended.
+    let Leased::Lease(_lease) = cache.get_or_lease(&8, None) else { panic!("nobody else loads") };
+    cache.invalidate_group(&1_u64);
+    assert!(cache.write_through(7, |_| Ok::<_, ()>(Loaded::new(11))).unwrap().is_some());
+    assert_eq!(cache.get(&7), Some(11));
+}
