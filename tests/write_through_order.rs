@@ -8,7 +8,7 @@ mod through;
 
 use std::sync::Arc;
 use std::sync::Barrier;
-use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
@@ -306,17 +306,16 @@ fn link(cache: &Numbers, key: u64, next: u64) -> (Task<Ending>, common::executor
     let (go, told) = oneshot();
     let cache = cache.clone();
     let task = Task::new(boxed(async move {
-        let ring = Arc::new(Mutex::new(false));
+        let ring = Arc::new(AtomicBool::new(false));
         let (inside, telling) = (cache.clone(), Arc::clone(&ring));
         let written = cache.write_through_async(key, |_| async move {
             told.await;
             let within = inside.write_through_async(next, |_| async { ok(100) }).await;
-            *telling.lock().unwrap() = is_reentrant(within);
+            telling.store(is_reentrant(within), SeqCst);
             ok(key)
         });
         assert!(written.await.is_ok());
-        let ring = *ring.lock().unwrap();
-        ring
+        ring.load(SeqCst)
     }));
     (task, go)
 }
