@@ -126,7 +126,8 @@ impl<K, V, S> Builder<K, V, S> {
         self
     }
 
-    /// What an entry weighs, asked once for each write, on the writing thread, under no lock. An entry of weight zero is never evicted; one heavier
+    /// What an entry weighs, asked of each value that is written, on the writing thread, under no lock (once, but again where the key
+    /// changes meanwhile and [`Expiry`](crate::Expiry) wants to know). An entry of weight zero is never evicted; one heavier
     /// than the capacity does not stay (see [`Cache::insert`]). What it panics with reaches the writer, and nothing has changed.
     /// Default: every entry weighs 1.
     pub fn weigher(mut self, weigher: impl Fn(&K, &V) -> u64 + Send + Sync + 'static) -> Self {
@@ -222,9 +223,10 @@ impl<K, V, S> Builder<K, V, S> {
     }
 
     /// The groups that a value belongs to, so that [`invalidate_group`](Cache::invalidate_group) can end all of one at once: the rows of a
-    /// table, the pages of a user. Asked once for each write, loads among them, on the writing thread, under no lock; what it panics
-    /// with reaches the writer, and nothing has changed. Groups of equal 64-bit hash are one. An entry in groups takes some 50 bytes, and 12
-    /// for each group, as long as it stays. Default: none.
+    /// table, the pages of a user. Asked of each value that is written, loaded ones too, on the writing thread, under no lock (once, but again where
+    /// the key changes meanwhile and [`Expiry`](crate::Expiry) wants to know); what it panics
+    /// with reaches the writer, and nothing has changed. Groups of equal 64-bit hash are one. An entry in one or
+    /// two groups takes some 80 bytes more, and 20 for each beyond, as long as it stays. Default: none.
     ///
     /// ```
     /// let cache = brindle::Cache::builder().group_by(|_id: &u32, (user, _page): &(u32, &str)| [*user]).build()?;

@@ -1,5 +1,7 @@
 //! Plain data that passes between the rooms: what is to be written, why an entry left, what a stripe counted.
 
+use smallvec::SmallVec;
+
 use crate::rule::swap::Condition;
 use crate::rule::swap::Expected;
 use crate::rule::version::Claim;
@@ -108,7 +110,7 @@ pub(crate) struct Special {
     /// Keep the entry, whatever its deadlines and whoever needs room, until it is released.
     pub(crate) held: bool,
     /// The groups that the entry will be in, each once.
-    pub(crate) groups: Box<[u64]>,
+    pub(crate) groups: SmallVec<[u64; 2]>,
 }
 
 impl Terms for Special {

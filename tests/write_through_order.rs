@@ -8,7 +8,7 @@ mod through;
 
 use std::sync::Arc;
 use std::sync::Barrier;
-use std::sync::atomic::AtomicBool;
+use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
@@ -306,16 +306,16 @@ fn link(cache: &Numbers, key: u64, next: u64) -> (Task<Ending>, common::executor
     let (go, told) = oneshot();
     let cache = cache.clone();
     let task = Task::new(boxed(async move {
-        let ring = Arc::new(AtomicBool::new(false));
+        let ring = Arc::new(Mutex::new(false));
         let (inside, telling) = (cache.clone(), Arc::clone(&ring));
         let written = cache.write_through_async(key, |_| async move {
             told.await;
             let within = inside.write_through_async(next, |_| async { ok(100) }).await;
-            telling.store(is_reentrant(within), SeqCst);
+            *telling.lock().unwrap() = is_reentrant(within);
             ok(key)
         });
         assert!(written.await.is_ok());
-        ring.load(SeqCst)
+        *ring.lock().unwrap()
     }));
     (task, go)
 }

@@ -325,7 +325,8 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Transaction<'a, K, V, S> {
             self.say(at, source);
         }
         let change = &mut self.changes[at];
-        change.value = Some(value);
+        // The `Drop` of what it replaces may panic: dropped last.
+        let _former = change.value.replace(value);
         change.gone = false;
         if change.asks.is_some() || claim != Claim::Unversioned || how.ttl.is_some() {
             let asks = change.asks();

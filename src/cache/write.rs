@@ -87,7 +87,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// As [`insert`](Self::insert), into groups of the value's own, beside those that [`group_by`](crate::Builder::group_by) puts it in.
     ///
     /// Groups are told apart by their 64-bit hash, so name a group by the same type everywhere, or by one that hashes alike (`str` for
-    /// `String`).
+    /// `String`). The groups are this value's: one that takes its place, from a [refresh](Self::refresh) for example, is in those of `group_by`
+    /// alone.
     ///
     /// ```
     /// let cache = brindle::Cache::new(100);

@@ -2,10 +2,12 @@
 
 use std::hash::Hash;
 
+use smallvec::SmallVec;
+
 use super::Core;
 
 /// The hashes of the groups of a pair.
-pub(crate) type GroupsOf<K, V> = Box<dyn Fn(&K, &V) -> Vec<u64> + Send + Sync>;
+pub(crate) type GroupsOf<K, V> = Box<dyn Fn(&K, &V) -> SmallVec<[u64; 2]> + Send + Sync>;
 
 /// How groups are told apart, and which a value is in.
 pub(crate) struct Grouping<K, V> {
@@ -35,12 +37,12 @@ impl<K, V> Grouping<K, V> {
     }
 
     /// The groups of a pair, each once: those that it has by itself, and those that its writer names.
-    pub(super) fn groups(&self, key: &K, value: &V, named: &[u64]) -> Box<[u64]> {
-        let mut groups = self.groups_of.as_ref().map_or(Vec::new(), |groups_of| groups_of(key, value));
+    pub(super) fn groups(&self, key: &K, value: &V, named: &[u64]) -> SmallVec<[u64; 2]> {
+        let mut groups = self.groups_of.as_ref().map_or(SmallVec::new(), |groups_of| groups_of(key, value));
         groups.extend_from_slice(named);
         groups.sort_unstable();
         groups.dedup();
-        groups.into_boxed_slice()
+        groups
     }
 }
 

@@ -119,12 +119,24 @@ impl<K: Eq, V> Core<K, V> {
 
     /// Whoever had the turn of `token` does without it.
     fn pass_turn(&self, hash: u64, line: &Arc<Line<K>>, token: Token) -> Result<(), Panic> {
-        let (number, until) = (self.table.stripe_of(hash), self.lease_time().until);
+        let (until, asked) = self.until_next();
+        let number = self.table.stripe_of(hash);
         let mut locked = self.table.stripe_number(number).lock();
         locked.pass_turn(hash, line, token, until);
         let ended = locked.take_ended();
         drop(locked);
-        self.let_go(number, ended)
+        let mut panic = None;
+        keep_first(&mut panic, asked);
+        keep_first(&mut panic, self.let_go(number, ended));
+        panic.map_or(Ok(()), Err)
+    }
+
+    /// How long the next one has, and what the clock panicked with, which may be the user's: the turn passes on all the same.
+    fn until_next(&self) -> (u64, Result<(), Panic>) {
+        match catch_unwind(AssertUnwindSafe(|| self.lease_time().until)) {
+            Ok(until) => (until, Ok(())),
+            Err(panic) => (deadline::NEVER, Err(panic)),
+        }
     }
 }
 

@@ -34,7 +34,9 @@ where
     /// Such writes of one key go one at a time, in the order in which they came, threads and tasks together; those of different keys
     /// at once. Reads, loads and other writes never wait for them. Until `write` returns readers get the old value, or none
     /// ([`while_writing`](crate::Builder::while_writing)); loads run, and what they bring goes to their callers alone. Then the value is
-    /// stored, and the next one's turn comes. Takes the stripe's lock four times, for a short time each.
+    /// stored, and the next one's turn comes. Takes the stripe's lock three times, for a short time each. In a
+    /// cache without a [`load_timeout`](crate::Builder::load_timeout), a call whose future is leaked while it writes keeps those who come
+    /// later waiting for ever, and the key from being filled by loads.
     ///
     /// If somebody else writes, removes or invalidates the key meanwhile, nobody knows which came first: then the answer is `None`, and
     /// the key is absent, but for an entry whose source version is at least as new. So it is if the value's source version is older

@@ -261,7 +261,12 @@ impl<K, V> Locked<'_, K, V> {
         self.state.flights.lines.fence_all();
         let flights = mem::replace(&mut self.state.flights.open, HashTable::new());
         self.state.flights.failed = VecDeque::new();
-        flights.iter().for_each(|open| self.fence_flight(&open.flight));
+        // One look at the groups that have ended, for all of them: who sat down after the first of those asks again.
+        let late = self.any_ended_since(0);
+        for open in &flights {
+            open.flight.fence();
+            late.into_iter().for_each(|late| open.flight.set_late_from(late));
+        }
         self.state.flights.ended.extend(flights.into_iter().map(|Open { flight, .. }| Ended::Flight { flight, written: None }));
         self.count_flights();
     }
@@ -272,6 +277,13 @@ impl<K, V> Locked<'_, K, V> {
         if let Some(late) = self.any_ended_since(flight.mark()) {
             flight.set_late_from(late);
         }
+    }
+
+    /// How far things were when the oldest load or write through began that is under way.
+    pub(super) fn oldest_mark(&self) -> u64 {
+        let Flights { open, lines, .. } = &self.state.flights;
+        let loads = open.iter().filter(|open| !open.failed).map(|open| open.flight.mark());
+        loads.chain(lines.marks()).min().unwrap_or(u64::MAX)
     }
 
     /// The lease of the flight is a new one, for a loader that has not begun.

@@ -5,6 +5,7 @@
 //! loads are under way the stripe remembers which groups were invalidated, and asks when a value is to be stored.
 
 use hashbrown::HashTable;
+use smallvec::SmallVec;
 
 use crate::event::Cause;
 use crate::flight::next_number;
@@ -28,7 +29,7 @@ struct Group {
 /// The groups of one entry, and its place in the list of each.
 struct Membership {
     slot: u32,
-    places: Box<[(u64, u32)]>,
+    places: SmallVec<[(u64, u32); 2]>,
 }
 
 /// A group that was invalidated while loads were under way.
@@ -63,7 +64,8 @@ impl Groups {
     pub(super) fn memory(&self) -> usize {
         let tables = self.groups.allocation_size() + self.memberships.allocation_size() + self.ended.allocation_size();
         let slots: usize = self.groups.iter().map(|group| group.slots.capacity() * size_of::<u32>()).sum();
-        let places: usize = self.memberships.iter().map(|membership| size_of_val(&*membership.places)).sum();
+        let spilled = self.memberships.iter().filter(|membership| membership.places.spilled());
+        let places: usize = spilled.map(|membership| size_of_val(&*membership.places)).sum();
         tables + slots + places
     }
 
@@ -79,6 +81,20 @@ impl Groups {
         let slots = &mut entry.get_mut().slots;
         slots.push(slot);
         slots.len() as u32 - 1
+    }
+
+    /// Enters an entry in the place of another, if it is in the same groups. False if it is not.
+    fn follow(&mut self, old: u32, slot: u32, groups: &[u64]) -> bool {
+        let is_same = |member: &Membership| member.slot == old && member.places.iter().map(|(group, _)| group).eq(groups);
+        let Ok(member) = self.memberships.find_entry(place_of(old), is_same) else { return false };
+        let (Membership { places, .. }, _) = member.remove();
+        for &(group, place) in &*places {
+            if let Some(entry) = self.groups.find_mut(group, |other| other.group == group) {
+                entry.slots[place as usize] = slot;
+            }
+        }
+        self.memberships.insert_unique(place_of(slot), Membership { slot, places }, |member| place_of(member.slot));
+        true
     }
 
     /// Strikes an entry off the lists of its groups.
@@ -138,10 +154,23 @@ pub(crate) struct Member<'a, K, V> {
 }
 
 impl<K, V> Locked<'_, K, V> {
+    #[inline(always)]
     pub(super) fn join_groups(&mut self, slot: u32, groups: &[u64]) {
         if !groups.is_empty() {
             self.state.quiet = false;
             self.state.groups.join(slot, groups);
+        }
+    }
+
+    /// An entry takes the place of another.
+    #[inline(always)]
+    pub(super) fn follow_in_groups(&mut self, old: u32, slot: u32, groups: &[u64]) {
+        if self.state.groups.memberships.is_empty() && groups.is_empty() {
+            return;
+        }
+        if !self.state.groups.follow(old, slot, groups) {
+            self.leave_groups(old);
+            self.join_groups(slot, groups);
         }
     }
 
@@ -171,7 +200,7 @@ impl<K, V> Locked<'_, K, V> {
         if self.state.flights.is_empty() {
             return;
         }
-        if self.state.groups.ended.len() >= MOST_ENDED {
+        if self.state.groups.ended.len() >= MOST_ENDED && !self.make_room_for_ended() {
             self.fence_all();
             self.forget_ended_groups();
             return;
@@ -179,6 +208,14 @@ impl<K, V> Locked<'_, K, V> {
         self.state.quiet = false;
         let revision = self.state.revision;
         self.state.groups.end(group, revision, next_number());
+    }
+
+    /// Forgets groups that ended before the oldest load or write that is under way began. Is there room then?
+    fn make_room_for_ended(&mut self) -> bool {
+        let oldest = self.oldest_mark();
+        let ended = &mut self.state.groups.ended;
+        ended.retain(|ended| ended.revision > oldest);
+        ended.len() < MOST_ENDED / 2
     }
 
     /// No load is under way that began before a group ended.

@@ -74,6 +74,10 @@ impl<K> Lines<K> {
         }
     }
 
+    pub(super) fn marks(&self) -> impl Iterator<Item = u64> {
+        self.open.iter().map(|open| open.line.mark())
+    }
+
     pub(super) fn fence_all(&self) {
         self.open.iter().for_each(|open| open.line.fence());
     }

@@ -131,9 +131,6 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
             (None, None) => self.link(fresh, terms),
             (Some(cause), old) => self.stillborn(old, permit.hidden, fresh, cause, now),
         }
-        if permit.stillborn.is_none() {
-            self.join_groups(put.slot, terms.groups());
-        }
         if let Some(flight) = permit.flight {
             self.divert(flight, &put);
         }
@@ -297,6 +294,7 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
             self.state.policy.admit(slot, ordinal(terms.hash()), terms.weight());
         }
         self.schedule(slot, node, terms);
+        self.join_groups(slot, terms.groups());
         self.resize(1, (terms.weight(), 0));
     }
 
@@ -333,7 +331,7 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
         } else {
             self.schedule(slot, node, terms);
         }
-        self.leave_groups(old_slot);
+        self.follow_in_groups(old_slot, slot, terms.groups());
         self.resize(0, (weight, old_weight));
         self.retire(old_slot, old.node, Cause::Replaced);
     }
