@@ -48,7 +48,9 @@ where
     ///
     /// Costs an insert and a short turn of a lock that all writers share. Where there is no room (too many keys are pending, or they
     /// weigh too much) it waits for whoever drives the sink or, if nobody does, drives it itself: one batch after another until there
-    /// is. Where it waited, the weigher, `versioned_by` and `Expiry` are asked again.
+    /// is. Where it waited, the weigher, `versioned_by` and `Expiry` are asked again. Room that a raised
+    /// [capacity of the cache](crate::Cache::set_capacity) makes is noticed when a batch is written. A removal listener, or a `Drop` of a value, that this
+    /// call runs must not wait for a runner, which is woken after it; it may flush.
     ///
     /// ```
     /// # use brindle::{Cache, Pending, WriteBehind};

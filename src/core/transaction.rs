@@ -279,11 +279,13 @@ impl<'a, K: Eq, V> Stripes<'_, 'a, K, V> {
         &mut self.stripes[self.places[change]].locked
     }
 
-    /// Ends groups, with these members: those first go out of sight, all of them.
-    fn end(&mut self, mut members: Vec<(usize, Member<'a, K, V>)>, groups: &[u64]) {
-        members.retain(|(place, member)| self.stripes[*place].locked.hide_member(member));
+    /// Ends groups, with those of these members that are not out of sight already.
+    fn end(&mut self, members: Vec<(usize, Member<'a, K, V>)>, groups: &[u64]) {
         for (place, member) in members {
-            self.stripes[place].locked.end_member(member, self.now);
+            let locked = &mut self.stripes[place].locked;
+            if locked.hide_member(&member) {
+                locked.end_member(member, self.now);
+            }
         }
         for stripe in self.stripes.iter_mut() {
             groups.iter().for_each(|&group| stripe.locked.end_group(group));

@@ -117,11 +117,15 @@ impl<K: Eq, V> Core<K, V> {
         Writing { core: Arc::clone(self), hash, line, token, over: false }
     }
 
-    /// Whoever had the turn of `token` does without it.
+    /// Whoever has the turn of `token`, or was called to it, does without it: where a clock or a key's `Eq` panics too. What he may have begun
+    /// is given up.
     fn pass_turn(&self, hash: u64, line: &Arc<Line<K>>, token: Token) -> Result<(), Panic> {
-        let (until, asked) = self.until_next();
+        let (now, until, asked) = self.ask_clock();
         let number = self.table.stripe_of(hash);
         let mut locked = self.table.stripe_number(number).lock();
+        if line.is_turn_of(token) {
+            locked.give_up_turn(hash, line, now);
+        }
         locked.pass_turn(hash, line, token, until);
         let ended = locked.take_ended();
         drop(locked);
@@ -131,11 +135,11 @@ impl<K: Eq, V> Core<K, V> {
         panic.map_or(Ok(()), Err)
     }
 
-    /// How long the next one has, and what the clock panicked with, which may be the user's: the turn passes on all the same.
-    fn until_next(&self) -> (u64, Result<(), Panic>) {
-        match catch_unwind(AssertUnwindSafe(|| self.lease_time().until)) {
-            Ok(until) => (until, Ok(())),
-            Err(panic) => (deadline::NEVER, Err(panic)),
+    /// What time it is, until when the next one has time, and what the clock panicked with, which may be the user's.
+    fn ask_clock(&self) -> (u64, u64, Result<(), Panic>) {
+        match catch_unwind(AssertUnwindSafe(|| (self.now().unwrap_or(0), self.lease_time().until))) {
+            Ok((now, until)) => (now, until, Ok(())),
+            Err(panic) => (0, deadline::NEVER, Err(panic)),
         }
     }
 }
@@ -275,7 +279,6 @@ impl<K: Eq, V> Drop for Writing<K, V> {
         if *over {
             return;
         }
-        let mut panic = None;
         let ended = catch_unwind(AssertUnwindSafe(|| {
             let until = core.lease_time().until;
             core.transition(*hash, |locked, now| {
@@ -283,9 +286,11 @@ impl<K: Eq, V> Drop for Writing<K, V> {
                 locked.pass_turn(*hash, line, *token, until);
             });
         }));
-        keep_first(&mut panic, ended);
-        // If it could not, because a key's `Eq` panics; else it is late, and nothing happens.
-        keep_first(&mut panic, core.pass_turn(*hash, line, *token));
+        let mut panic = None;
+        if ended.is_err() {
+            keep_first(&mut panic, ended);
+            keep_first(&mut panic, core.pass_turn(*hash, line, *token));
+        }
         resume(panic.map_or(Ok(()), Err));
     }
 }

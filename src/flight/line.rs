@@ -70,6 +70,11 @@ impl<S> Line<S> {
         seats.holder == token && !seats.is_overdue(now)
     }
 
+    /// Is it the turn of `token`, in time or not?
+    pub(crate) fn is_turn_of(&self, token: Token) -> bool {
+        self.seats.lock().holder == token
+    }
+
     /// Takes a place at the end.
     pub(crate) fn sit(&self) -> Number {
         self.seats.lock().sit()

@@ -76,7 +76,8 @@ impl Seats {
 
     /// Gives a seat up: the token to pass on, if its owner had been called to it, and his waiter, to be dropped under no lock.
     pub(super) fn leave(&mut self, seat: Number) -> (Option<Token>, Option<Waiter>) {
-        let former = self.waiting.remove(&seat).or_else(|| self.passed_over.remove(&seat).then_some(None)).flatten();
+        let former = self.waiting.remove(&seat).flatten();
+        self.passed_over.remove(&seat);
         if self.waiting.is_empty() && self.passed_over.is_empty() {
             // Empty ones may keep their last node.
             (self.waiting, self.passed_over) = (BTreeMap::new(), BTreeSet::new());
@@ -90,8 +91,11 @@ impl Seats {
 
     /// It becomes his who is here for it, under a new token.
     pub(super) fn take(&mut self, seat: Option<Number>, until: u64) -> (Token, Option<Waiter>) {
-        let former = seat.and_then(|seat| self.waiting.remove(&seat)).flatten();
-        seat.map(|seat| self.passed_over.remove(&seat));
+        let mut former = None;
+        if let Some(seat) = seat {
+            former = self.waiting.remove(&seat).flatten();
+            self.passed_over.remove(&seat);
+        }
         (self.pass(None, until), former)
     }
 

@@ -151,7 +151,7 @@ impl<K, V> Locked<'_, K, V> {
 
     /// Whoever has the turn did not end it in time: what readers were shown meanwhile goes, and what is being loaded is not stored. The
     /// entry is known by its revision, and what is loaded by its hash, as keys are not compared here.
-    pub(super) fn give_up_turn(&mut self, hash: u64, line: &Line<K>, now: u64) {
+    pub(crate) fn give_up_turn(&mut self, hash: u64, line: &Line<K>, now: u64) {
         if !line.is_active() {
             return;
         }
