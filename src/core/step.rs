@@ -17,15 +17,18 @@ use super::Core;
 pub(super) struct Inside<'a, K, V> {
     core: &'a Core<K, V>,
     pub(super) locked: Locked<'a, K, V>,
+    /// It weighs more than before, as far as that is [entered](Self::enter).
+    grown: bool,
 }
 
 impl<K, V> Inside<'_, K, V> {
-    /// Enters the stripe's change so far in the cache's weight. Has the stripe grown?
-    fn enter(&mut self) -> bool {
+    /// Enters the stripe's change so far in the cache's weight.
+    #[inline(always)]
+    fn enter(&mut self) {
         let (before, after) = (self.locked.weight_before(), self.locked.stripe_weight());
         self.core.account(before, after);
         self.locked.start_anew();
-        after > before
+        self.grown = after > before;
     }
 }
 
@@ -89,14 +92,14 @@ impl<K, V> Core<K, V> {
         all.iter_mut().for_each(|inside| inside.locked.sweep(now));
         let result = step(&mut all, now);
         // All changes are entered before room is made: what has left one stripe is room for what came into another.
-        let grown: SmallVec<[bool; 4]> = all.iter_mut().map(Inside::enter).collect();
+        all.iter_mut().for_each(Inside::enter);
         // All is done: from here on each goes its own way. Their effects wait until the last lock is gone.
         let mut left: SmallVec<[_; 2]> = SmallVec::new();
-        for ((&number, mut inside), grown) in numbers.iter().zip(all.drain(..)).zip(grown) {
-            self.make_room_if(grown, &mut inside.locked, now);
+        for (&number, mut inside) in numbers.iter().zip(all.drain(..)) {
+            self.make_room_if(inside.grown, &mut inside.locked, now);
             let effects = inside.locked.effects(now);
-            if grown || !effects.is_empty() {
-                left.push((number, effects, grown));
+            if inside.grown || !effects.is_empty() {
+                left.push((number, effects, inside.grown));
             }
         }
         let mut panic = None;
@@ -109,7 +112,7 @@ impl<K, V> Core<K, V> {
 
     fn lock_all<'a>(&'a self, numbers: &[usize], all: &mut SmallVec<[Inside<'a, K, V>; 4]>) {
         for &number in numbers {
-            all.push(Inside { core: self, locked: self.table.stripe_number(number).lock() });
+            all.push(Inside { core: self, locked: self.table.stripe_number(number).lock(), grown: false });
         }
     }
 
@@ -125,7 +128,7 @@ impl<K, V> Core<K, V> {
         now: u64,
         step: impl FnOnce(&mut Locked<'a, K, V>, u64) -> R,
     ) -> R {
-        let mut inside = Inside { core: self, locked };
+        let mut inside = Inside { core: self, locked, grown: false };
         inside.locked.sweep(now);
         let result = step(&mut inside.locked, now);
         let effects = inside.locked.effects(now);
