@@ -306,6 +306,13 @@ fn groups_are_those_of_the_value() {
                 assert_eq!(writing.end(well(WRITTEN)), Wrote::NotStored, "{meanwhile:?}");
                 reads(&cache, None, "the written value is of the group");
 
+                // What was invalidated before says nothing of it, though a load that is under way still has to know.
+                let cache = fresh();
+                let witness = cache.get_or_lease(&(KEY + 1), None);
+                cache.invalidate_group(&WRITTEN);
+                judge(through(&cache, on, KEY, well(WRITTEN)), well(WRITTEN), "its group was invalidated before");
+                drop(witness);
+
                 let cache = fresh();
                 let writing = Writing::open(&cache, on, KEY);
                 cache.invalidate_group(&99_u64);
