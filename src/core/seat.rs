@@ -96,15 +96,13 @@ impl<K, V> Seat<K, V> {
 
     /// The lease is the waiter's. If a fence came before he did, it is good for nothing, and he starts anew like everybody else.
     fn lead(&self, token: Token) -> Came<K, V> {
-        let locked = self.core.table.stripe_number(self.core.table.stripe_of(self.hash)).lock();
-        let fenced = self.flight.is_fenced();
-        if !fenced {
-            locked.renew(&self.flight);
-        }
-        drop(locked);
-        if fenced {
+        if self.flight.is_fenced() {
             self.core.hand_over(self.hash, Arc::clone(&self.flight), token);
             return Came::Nothing;
+        }
+        // Nobody waits for this: if the lock is taken, what he brings for a group that ended before he begins is not stored.
+        if let Some(locked) = self.core.table.stripe_number(self.core.table.stripe_of(self.hash)).try_lock() {
+            locked.renew(&self.flight);
         }
         Came::Lead(Lease::new(&self.core, self.hash, Arc::clone(&self.flight), token))
     }
