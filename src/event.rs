@@ -134,7 +134,7 @@ impl Terms for Special {
 pub(crate) struct Wanted {
     pub(crate) hash: u64,
     /// The states in which it wants to find the key: all must hold.
-    pub(crate) expected: Vec<Expected>,
+    pub(crate) expected: SmallVec<[Expected; 1]>,
     /// The first source that it says a state of the key has, which must be news, and the last one, which is not older.
     pub(crate) first_said: Option<u64>,
     pub(crate) said: Option<u64>,

@@ -281,6 +281,7 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Transaction<'a, K, V, S> {
         }
     }
 
+    #[inline]
     fn find<Q>(&self, hash: u64, key: &Q) -> Option<usize>
     where
         Q: Equivalent<K> + ?Sized,
@@ -301,6 +302,7 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Transaction<'a, K, V, S> {
         self.find(hash, key).unwrap_or_else(|| self.add(hash, key.to_owned()))
     }
 
+    #[inline]
     fn add(&mut self, hash: u64, key: K) -> usize {
         let at = self.changes.len();
         self.changes.push(Change::new(hash, key));
@@ -317,6 +319,7 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Transaction<'a, K, V, S> {
     }
 
     /// Notes a value, and gives the place of the change.
+    #[inline]
     fn write(&mut self, key: K, value: V, how: How) -> usize {
         let claim = self.cache.core.claim(&key, &value, how.claim);
         let hash = self.cache.hash(&key);

@@ -77,6 +77,7 @@ impl<K, V> Core<K, V> {
 
     /// One transition of several stripes at once: nobody sees one of them between its beginning and its end, lock-free reads apart. Their
     /// numbers rise: so those who lock several cannot wait for each other in a circle.
+    #[inline(always)]
     pub(super) fn transition_over<'a, R>(&'a self, numbers: &[usize], step: impl FnOnce(&mut [Inside<'a, K, V>], u64) -> R) -> R {
         debug_assert!(numbers.is_sorted_by(|one, other| one < other));
         let mut now = self.now();
@@ -110,6 +111,7 @@ impl<K, V> Core<K, V> {
         result
     }
 
+    #[inline(always)]
     fn lock_all<'a>(&'a self, numbers: &[usize], all: &mut SmallVec<[Inside<'a, K, V>; 4]>) {
         for &number in numbers {
             all.push(Inside { core: self, locked: self.table.stripe_number(number).lock(), grown: false });

@@ -12,8 +12,10 @@ use crate::event::Cause;
 use crate::event::End;
 use crate::event::Moment;
 use crate::event::Wanted;
+use crate::rule::swap::Condition;
 use crate::rule::swap::Expected;
 use crate::rule::version::Claim;
+use crate::rule::version::Version;
 use crate::table::Locked;
 use crate::table::Look;
 use crate::table::Member;
@@ -44,7 +46,7 @@ pub(crate) struct Asks {
     /// The groups that the value's writer names, by hash.
     pub(crate) groups: Vec<u64>,
     /// As in [`Wanted`], all of these.
-    pub(crate) expected: Vec<Expected>,
+    pub(crate) expected: SmallVec<[Expected; 1]>,
     pub(crate) first_said: Option<u64>,
     pub(crate) said: Option<u64>,
     pub(crate) below: Option<u64>,
@@ -74,9 +76,22 @@ impl<K, V> Change<K, V> {
         (self.value, self.gone) = (None, true);
     }
 
-    /// A write or a removal, and nothing else.
+    /// Does it ask for nothing but a state of the key?
     fn is_plain(&self) -> bool {
-        self.asks.is_none() && (self.gone || self.value.is_some())
+        self.asks.as_ref().is_none_or(|asks| {
+            let unsaid = asks.claim == Claim::Unversioned && asks.said.is_none() && asks.below.is_none();
+            unsaid && asks.ttl.is_none() && asks.groups.is_empty()
+        })
+    }
+
+    /// Does it change the key, or only ask for its state?
+    fn touches(&self) -> bool {
+        self.gone || self.value.is_some()
+    }
+
+    fn expects(&self, version: Option<Version>) -> bool {
+        let holds = |asks: &Asks| asks.expected.iter().all(|&expected| Condition::If(expected).holds(version));
+        self.asks.as_deref().is_none_or(holds)
     }
 }
 
@@ -135,6 +150,7 @@ impl<K: Eq, V> Core<K, V> {
     }
 
     /// The stripes of these changes, which are in their order.
+    #[inline]
     fn stripes_of(&self, changes: &[Change<K, V>]) -> SmallVec<[usize; 4]> {
         let mut numbers = SmallVec::new();
         for change in changes {
@@ -146,7 +162,8 @@ impl<K: Eq, V> Core<K, V> {
         numbers
     }
 
-    /// Plain changes in quiet stripes, as most are: nothing can stand in their way. Gives up, with nothing changed, if it is not so.
+    /// Plain changes in quiet stripes, as most are: nothing can stand in their way but a state that is not as expected. Gives up, with
+    /// nothing changed, if it is not so.
     fn commit_fast(&self, changes: &mut [Change<K, V>]) -> bool {
         let numbers = self.stripes_of(changes);
         let mut left = Left::default();
@@ -155,13 +172,13 @@ impl<K: Eq, V> Core<K, V> {
             let mut looks: SmallVec<[Look<'_, K, V>; 4]> = SmallVec::new();
             for change in changes.iter() {
                 let look = stripes[place(change.hash)].locked.look_fast(change.hash, change.key(), self.capacity());
-                let Some(look) = look else { return false };
+                let Some(look) = look.filter(|look| change.expects(look.version())) else { return false };
                 looks.push(look);
             }
-            for (change, look) in changes.iter().zip(&mut looks) {
+            for (change, look) in changes.iter().zip(&mut looks).filter(|(change, _)| change.touches()) {
                 stripes[place(change.hash)].locked.hide_fast(look);
             }
-            for (change, look) in changes.iter_mut().zip(looks.iter().copied()) {
+            for (change, look) in changes.iter_mut().zip(looks.iter().copied()).filter(|(change, _)| change.touches()) {
                 let locked = &mut stripes[place(change.hash)].locked;
                 let Some(pair) = left.take_pair(change) else {
                     locked.leave_fast(look, Cause::Invalidated, now);
@@ -217,6 +234,7 @@ impl<K: Eq, V> Core<K, V> {
         done
     }
 
+    #[inline]
     fn see_to(&self, left: Left<K>) {
         let Left { keys, missed } = left;
         drop(keys);

@@ -30,6 +30,11 @@ impl<K, V> Clone for Look<'_, K, V> {
 impl<K, V> Copy for Look<'_, K, V> {}
 
 impl<K, V> Look<'_, K, V> {
+    /// The version of what is there.
+    pub(crate) fn version(&self) -> Option<Version> {
+        self.old.map(|(_, node)| Version::new(0, node.revision()))
+    }
+
     pub(crate) fn is_absent(&self) -> bool {
         self.old.is_none()
     }
@@ -82,6 +87,7 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
     }
 
     /// Takes what is there out of sight.
+    #[inline(always)]
     pub(crate) fn hide_fast(&mut self, look: &mut Look<'a, K, V>) {
         look.old = look.old.filter(|&(spot, node)| self.hide_node(spot, node));
         look.hidden = true;

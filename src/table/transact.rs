@@ -122,6 +122,7 @@ impl<'a, K, V> Locked<'a, K, V> {
         self.hide_node(resident.spot, resident.node)
     }
 
+    #[inline(always)]
     pub(super) fn hide_node(&mut self, spot: Spot, node: &Node<K, V>) -> bool {
         if node.has(RETIRED) {
             return false;
