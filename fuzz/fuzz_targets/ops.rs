@@ -1,6 +1,6 @@
 //! A byte string becomes calls on a cache, and a plain model of it is asked after each whether the answer was right.
 //!
-//! `RUSTC_BOOTSTRAP=1 cargo fuzz run ops fuzz/corpus/ops fuzz/seeds/ops`
+//! `mkdir -p fuzz/corpus/ops && RUSTC_BOOTSTRAP=1 cargo fuzz run ops fuzz/corpus/ops fuzz/seeds/ops`
 
 #![no_main]
 
