@@ -10,7 +10,9 @@ use crate::input::Input;
 use crate::trial::Trial;
 
 mod input;
+mod loads;
 mod model;
+mod related;
 mod tracked;
 mod trial;
 
