@@ -1,9 +1,10 @@
 //! Instructions of each operation, beside those that it is expected to take: `cargo bench --bench instructions`. Needs Linux and valgrind.
 //!
 //! Every path is played twice, by a process of its own under callgrind: a number of operations, and twice as many. The difference is what
-//! the operations take, the call of each included; all that comes before them cancels out. Keys, hashers and stripes are fixed, there is one thread, and nothing
-//! depends on time: the same binary gives the same counts. What it does not fix is the compiler, which `expected.txt` names, and
-//! the C library, which chooses its `memcmp` and `memcpy` by the processor (as callgrind shows it): so no path moves many bytes.
+//! the operations take, the call of each included; all that comes before them cancels out. Keys, hashers and stripes are fixed, there is
+//! one thread, and nothing depends on time: the same binary gives the same counts. What it does not fix is the compiler, which
+//! `expected.txt` names, and the C library, which chooses its `memcmp` and `memcpy` by the processor (as callgrind shows it): so no path
+//! moves many bytes.
 
 use std::process::ExitCode;
 
