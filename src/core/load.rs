@@ -67,7 +67,7 @@ impl<K, V> Core<K, V> {
 
     /// The lease of `token` ends without a result: a waiter takes over, or nothing is left of the flight.
     pub(super) fn hand_over(&self, hash: u64, flight: Arc<Flight<K, V>>, token: Token) {
-        let mut locked = self.table.stripe_number(self.table.stripe_of(hash)).lock();
+        let mut locked = self.table.stripe(hash).lock();
         let fenced = flight.is_fenced();
         // What was fenced is nobody's to load again: everybody starts anew.
         let handed = if fenced { HandOver::Late } else { flight.hand_over(token) };
@@ -168,7 +168,7 @@ impl<K: Eq, V> Core<K, V> {
             self.keep_time();
         }
         // Where no flight is open there is none to join, so one is made at once; else only if it turns out to be needed.
-        let open = self.table.stripe_number(self.table.stripe_of(hash)).flights() > 0;
+        let open = self.table.stripe(hash).flights() > 0;
         let step = if open { self.join(hash, key, wish, time, None) } else { None };
         let step = step.or_else(|| {
             let fresh = Arc::new(Flight::new(key.to_owned(), time.until));
@@ -188,7 +188,7 @@ impl<K: Eq, V> Core<K, V> {
     where
         Q: Equivalent<K> + ?Sized,
     {
-        let mut locked = self.table.stripe_number(self.table.stripe_of(hash)).lock();
+        let mut locked = self.table.stripe(hash).lock();
         if !locked.look_fast(hash, key, self.capacity())?.is_absent() {
             return None;
         }

@@ -72,7 +72,7 @@ impl<K: Eq + Clone, V: Clone> Core<K, V> {
     fn store_fast(&self, lease: &mut Lease<K, V>, value: &mut Option<V>) -> Option<Version> {
         let LeaseTime { now, .. } = self.lease_time();
         let hash = lease.hash();
-        let mut locked = self.table.stripe_number(self.table.stripe_of(hash)).lock();
+        let mut locked = self.table.stripe(hash).lock();
         let flight = lease.flight();
         // The table and the lease know it: so nobody waits, and nobody else can come to know it but under this lock.
         if Arc::strong_count(flight) > 2 || !flight.is_led_by(lease.token(), now) {
