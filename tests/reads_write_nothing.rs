@@ -212,11 +212,9 @@ fn hits_of_entries_that_expire_write_nothing() {
 
 #[test]
 fn hits_under_a_clock_that_stands_write_nothing() {
-    // Outside of what is sealed: a clock that is not the system's remembers what it has shown, whoever asks.
-    let clock = Clock::mock().0;
     let build = || {
         let builder = Cache::builder().max_capacity(2 * ENTRIES).time_to_live(LONG).time_to_idle(LONG);
-        builder.clock(clock).build().expect("choices that go together")
+        builder.clock(Clock::mock().0).build().expect("choices that go together")
     };
     survives("hits_under_a_clock_that_stands_write_nothing", move || sealed::<u64>(build, hits));
 }
