@@ -261,6 +261,10 @@ impl Model {
         self.past(key).fences += 1;
     }
 
+    pub fn fence_all(&mut self) {
+        self.fences += 1;
+    }
+
     /// A call took the entry out, if there was one.
     pub fn removed(&mut self, key: u8) {
         self.fence(key);
@@ -270,7 +274,7 @@ impl Model {
     }
 
     pub fn cleared(&mut self) {
-        self.fences += 1;
+        self.fence_all();
         // Without a listener nobody knows whether an entry had been evicted before.
         let cause = if self.setup.listener { Cause::Cleared } else { Cause::Evicted };
         for key in self.entries.keys().copied().collect::<Vec<_>>() {

@@ -196,6 +196,8 @@ impl Trial {
                     yes
                 });
                 assert_eq!(removed.map(|value| value.id()), live.filter(|_| yes));
+                // What is being loaded cannot be asked about.
+                self.model.fence(key);
                 if yes {
                     self.model.removed(key);
                 }
@@ -353,7 +355,7 @@ impl Trial {
             (Decide::Remove, Computed::Removed(old)) if live == Some(name(&old)) => {
                 self.model.removed(key);
             }
-            (Decide::Remove, Computed::Kept(None)) if live.is_none() => {}
+            (Decide::Remove, Computed::Kept(None)) if live.is_none() => self.model.fence(key),
             (Decide::Keep, Computed::Kept(kept)) if kept.as_ref().map(name) == live => {}
             (_, computed) => panic!("{decide:?} of {live:?} gave {:?}", std::mem::discriminant(&computed)),
         }
@@ -362,12 +364,13 @@ impl Trial {
     fn retain(&mut self, odd: bool) {
         let keep = |key: u8| (key % 2 == 1) == odd;
         let mut seen = Vec::new();
-        self.leases.iter_mut().for_each(Held::doubt);
         self.cache.retain(|&key, value| {
             seen.push((key, value.id()));
             keep(key)
         });
         self.saw(seen.iter().map(|&(key, id)| (key, id, None)));
+        // What is being loaded cannot be asked about.
+        self.model.fence_all();
         for (key, _) in seen {
             if !keep(key) {
                 self.model.removed(key);
