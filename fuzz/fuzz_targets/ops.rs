@@ -13,6 +13,7 @@ mod input;
 mod loads;
 mod model;
 mod related;
+mod swaps;
 mod tracked;
 mod trial;
 
