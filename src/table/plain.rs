@@ -35,7 +35,7 @@ impl<K, V> Look<'_, K, V> {
         self.old.map(|(_, node)| Version::new(0, node.revision()))
     }
 
-    pub(crate) fn is_absent(&self) -> bool {
+    pub(crate) fn is_absent(self) -> bool {
         self.old.is_none()
     }
 }
