@@ -365,10 +365,12 @@ fn a_tombstone_stays_for_its_time() {
     });
 }
 
+type Evict = fn(&Cache<u64, u64>, u64);
+
 /// Whoever evicts a versioned entry, a writer or a loader that has nothing to do with versions too, buries it at the time that it is.
 #[test]
 fn a_tombstone_stays_for_its_time_whoever_evicts() {
-    let evict: [(&str, fn(&Cache<u64, u64>, u64)); 3] = [
+    let evict: [(&str, Evict); 3] = [
         ("insert", |cache, key| _ = cache.insert(key, 0)),
         ("get_with", |cache, key| _ = cache.get_with(&key, || 0)),
         ("transaction", |cache, key| cache.transaction(|t| t.insert(key, 0)).unwrap()),
