@@ -29,7 +29,7 @@ fn bench<V: Value>(c: &mut Criterion, scenario: Scenario, threads: usize) {
     let cache = Cache::<u64, V>::new(scenario.capacity);
     workload::fill(&cache, scenario.filled);
     let mut keys = scenario.keys();
-    let batches: Vec<_> = (0..threads).map(|_| scenario.batch(&mut keys, BATCH)).collect();
+    let batches = scenario.batches(&mut keys, threads, BATCH);
 
     let mut group = c.benchmark_group("hit");
     group.throughput(Throughput::Elements(BATCH as u64));

@@ -1,11 +1,29 @@
 //! The workloads by name.
 
-use super::{Draw, Keys, Mix};
+use super::Draw;
+use super::Key;
+use super::Keys;
+use super::Mix;
+use super::WRITE;
+
+/// The types of keys and values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// `u64` to `u64`.
+    Numbers,
+    /// `u64` to `Arc<u64>`.
+    Shared,
+    /// `u64` to [`Kibibyte`](super::Kibibyte).
+    Large,
+    /// `String` to `u64`.
+    Text,
+}
 
 #[derive(Clone, Copy, Debug)]
 pub struct Scenario {
     pub name: &'static str,
     pub mix: Mix,
+    pub entry: Entry,
     pub draw: Draw,
     /// Percent of the operations that write, for [`Mix::ReadWrite`].
     pub writes: u64,
@@ -25,7 +43,19 @@ pub struct Scenario {
 impl Scenario {
     /// Keys that are all resident, with room for twice as many so that nobody evicts.
     const fn resident(name: &'static str, mix: Mix, draw: Draw, n: u64) -> Self {
-        Self { name, mix, draw, writes: 0, by_hand: None, threads: None, cost: 1, capacity: 2 * n, filled: n, warm: 0 }
+        Self {
+            name,
+            mix,
+            entry: Entry::Numbers,
+            draw,
+            writes: 0,
+            by_hand: None,
+            threads: None,
+            cost: 1,
+            capacity: 2 * n,
+            filled: n,
+            warm: 0,
+        }
     }
 
     /// Keys that are all new, in a full cache.
@@ -37,18 +67,18 @@ impl Scenario {
         Keys::new(self.draw)
     }
 
-    pub fn batch(&self, keys: &mut Keys, len: usize) -> Vec<u64> {
+    pub fn batch<K: Key>(&self, keys: &mut Keys, len: usize) -> Vec<K> {
         let mut batch = keys.batch(len);
         for key in &mut batch {
             if self.writes > 0 && keys.below(100) < self.writes {
-                *key |= Mix::WRITE;
+                *key |= WRITE;
             }
         }
-        batch
+        batch.into_iter().map(K::of).collect()
     }
 
     /// A batch for each of some threads. In a stampede all want the same keys.
-    pub fn batches(&self, keys: &mut Keys, threads: usize, len: usize) -> Vec<Vec<u64>> {
+    pub fn batches<K: Key>(&self, keys: &mut Keys, threads: usize, len: usize) -> Vec<Vec<K>> {
         if self.mix == Mix::Stampede {
             return vec![self.batch(keys, len); threads];
         }
@@ -65,8 +95,8 @@ pub const HIT_10K: Scenario = Scenario::resident("hit-10k", Mix::Get, Draw::Unif
 pub const HIT_100K: Scenario = Scenario::resident("hit-100k", Mix::Get, Draw::Uniform(MEDIUM), MEDIUM);
 pub const HIT_5M: Scenario = Scenario::resident("hit-5m", Mix::Get, Draw::Uniform(LARGE), LARGE);
 pub const HOT: Scenario = Scenario::resident("hot", Mix::Get, HOT_KEYS, MEDIUM);
-pub const ARC_GET: Scenario = Scenario::resident("arc-get", Mix::Get, HOT_KEYS, MEDIUM);
-pub const ARC_WITH: Scenario = Scenario::resident("arc-with", Mix::With, HOT_KEYS, MEDIUM);
+pub const ARC_GET: Scenario = Scenario { entry: Entry::Shared, ..Scenario::resident("arc-get", Mix::Get, HOT_KEYS, MEDIUM) };
+pub const ARC_WITH: Scenario = Scenario { name: "arc-with", mix: Mix::With, ..ARC_GET };
 pub const MIX_75_25: Scenario =
     Scenario { writes: 25, ..Scenario::resident("mix-75-25", Mix::ReadWrite, Draw::Uniform(MEDIUM), MEDIUM) };
 pub const MIX_50_50: Scenario =

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
+use super::Key;
 use super::Tally;
 use super::Target;
 use super::Value;
@@ -14,20 +15,30 @@ use super::Value;
 const LOAD: Duration = Duration::from_micros(50);
 
 /// Loads as from a source that takes its time.
-pub fn slow<V: Value>(key: u64) -> V {
+pub fn slow<V: Value>(token: u64) -> V {
     let end = Instant::now() + LOAD;
     while Instant::now() < end {
         spin_loop();
     }
-    V::of(key)
+    V::of(token)
 }
 
 /// `threads` threads ask for each key at once, and for the next when all have this one. The time is the sum, over the keys, of what passes
 /// between the first to ask and the last to have it.
-pub fn stampede<V: Value>(target: &impl Target<V>, keys: &[u64], threads: usize) -> (Duration, Tally) {
+pub fn stampede<K: Key, V: Value>(
+    target: &impl Target<K, V>,
+    keys: &[K],
+    threads: usize,
+    make_ready: impl Fn(usize) + Sync,
+) -> (Duration, Tally) {
     let gate = Barrier::new(threads);
+    let run = |nth| {
+        make_ready(nth);
+        run(target, keys, &gate)
+    };
+    let run = &run;
     let runners: Vec<_> = thread::scope(|scope| {
-        let runners: Vec<_> = (0..threads).map(|_| scope.spawn(|| run(target, keys, &gate))).collect();
+        let runners: Vec<_> = (0..threads).map(|nth| scope.spawn(move || run(nth))).collect();
         runners.into_iter().map(|runner| runner.join().expect("a failed check")).collect()
     });
 
@@ -41,9 +52,9 @@ pub fn stampede<V: Value>(target: &impl Target<V>, keys: &[u64], threads: usize)
 }
 
 /// One of the threads: when it asked for each key, and when it had it.
-fn run<V: Value>(target: &impl Target<V>, keys: &[u64], gate: &Barrier) -> (Vec<(Instant, Instant)>, Tally) {
+fn run<K: Key, V: Value>(target: &impl Target<K, V>, keys: &[K], gate: &Barrier) -> (Vec<(Instant, Instant)>, Tally) {
     let mut tally = Tally::default();
-    let lap = |&key: &u64| {
+    let lap = |key: &K| {
         gate.wait();
         let start = Instant::now();
         tally.load(target, key, slow);

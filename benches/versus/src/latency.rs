@@ -7,7 +7,7 @@ use crate::args::Args;
 use crate::record::{Record, Table};
 use crate::rounds::on;
 use crate::spread::quantile;
-use crate::workload::{READ_THROUGH, Target, Value};
+use crate::workload::{Key, READ_THROUGH, Target, Value};
 
 /// Gets to a round of each thread; rounds are interleaved like those of the speed rows.
 const BATCH: usize = 1 << 16;
@@ -18,7 +18,7 @@ pub fn run(args: &Args) -> Vec<Record> {
         .contenders
         .iter()
         .filter(|contender| contender.takes(&READ_THROUGH))
-        .map(|contender| (contender.name, contender.plain(&READ_THROUGH), Vec::new()))
+        .map(|contender| (contender.name, contender.enter(&READ_THROUGH), Vec::new()))
         .collect();
     let mut keys = READ_THROUGH.keys();
     let warm = READ_THROUGH.batch(&mut keys, READ_THROUGH.warm);
@@ -54,16 +54,16 @@ pub fn run(args: &Args) -> Vec<Record> {
 }
 
 /// The nanoseconds of every get; the inserts after misses are not timed.
-pub fn read_through<V: Value>(target: &impl Target<V>, batches: &[Vec<u64>]) -> Vec<u32> {
-    let lap = |keys: &[u64]| -> Vec<u32> {
+pub fn read_through<K: Key, V: Value>(target: &impl Target<K, V>, batches: &[Vec<K>]) -> Vec<u32> {
+    let lap = |keys: &[K]| -> Vec<u32> {
         let mut nanos = Vec::with_capacity(keys.len());
-        for &key in keys {
+        for key in keys {
             let start = Instant::now();
-            let value = target.get(&key);
+            let value = target.get(key);
             nanos.push(u32::try_from(start.elapsed().as_nanos()).unwrap_or(u32::MAX));
             match value {
-                Some(value) => assert!(value.belongs_to(key), "another key's value"),
-                None => target.insert(key, V::of(key)),
+                Some(value) => assert!(value.belongs_to(key.token()), "another key's value"),
+                None => target.insert(key.clone(), V::of(key.token())),
             }
         }
         nanos

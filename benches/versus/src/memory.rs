@@ -5,7 +5,7 @@ use std::env;
 use std::process::Command;
 
 use crate::args::Args;
-use crate::contenders::{ALL, Contender};
+use crate::contenders::{ALL, Contender, Subject};
 use crate::counting;
 use crate::record::{Record, Table};
 use crate::workload::{Draw, EVICT, Mix, Scenario};
@@ -53,16 +53,24 @@ pub fn child(contender: &str, capacity: u64) {
 
     counting::start();
     let before = counting::live();
-    let subject = contender.plain(&scenario);
+    let subject = contender.enter(&scenario);
+    let mut inserted = 0;
     let mut insert = |count: u64| {
         for _ in 0..count / BATCH as u64 {
             subject.play(Mix::Insert, &keys.batch(BATCH));
         }
         subject.settle();
         let bytes = counting::live() - before;
-        bytes as f64 / subject.entries() as f64 - KEY_AND_VALUE
+        inserted += count;
+        bytes as f64 / entries(&*subject, inserted) as f64 - KEY_AND_VALUE
     };
     let first_filled = insert(capacity);
     let steady = insert(10 * capacity);
     println!("{first_filled} {steady}");
+}
+
+/// How many of the keys below `n` are there: not all caches know how many entries they have.
+fn entries(subject: &dyn Subject, n: u64) -> usize {
+    let batches = (0..n / BATCH as u64).map(|nth| Vec::from_iter(nth * BATCH as u64..(nth + 1) * BATCH as u64));
+    batches.map(|keys| subject.count(&keys)).sum()
 }

@@ -3,9 +3,8 @@
 use std::slice;
 
 use crate::args::Args;
-use crate::contenders::Contender;
 use crate::record::Record;
-use crate::rounds::{self, Entrant};
+use crate::rounds;
 use crate::workload::{self, Scenario};
 use crate::{latency, memory};
 
@@ -25,39 +24,33 @@ impl Effort {
     pub const FULL: Self = Self { rounds: 41, batch: 1 << 19, large: true, ..Self::DEFAULT };
 }
 
-/// A contender as the row wants it: with plain or with shared values.
-type Enter = fn(&Contender, &Scenario) -> Entrant;
-
-const PLAIN: Enter = |contender, scenario| contender.plain(scenario);
-const SHARED: Enter = |contender, scenario| contender.shared(scenario);
-
-const ROWS: &[(Scenario, Enter)] = &[
-    (workload::HIT_10K, PLAIN),
-    (workload::HIT_100K, PLAIN),
-    (workload::HIT_5M, PLAIN),
-    (workload::HOT, PLAIN),
-    (workload::ARC_GET, SHARED),
-    (workload::ARC_WITH, SHARED),
-    (workload::MIX_75_25, PLAIN),
-    (workload::MIX_50_50, PLAIN),
-    (workload::REPLACE, PLAIN),
-    (workload::CHURN, PLAIN),
-    (workload::EVICT, PLAIN),
-    (workload::READ_THROUGH, PLAIN),
-    (workload::GET_WITH_WARM, PLAIN),
-    (workload::GET_WITH_WARM_ASYNC, PLAIN),
-    (workload::COLD_LOAD, PLAIN),
-    (workload::STAMPEDE, PLAIN),
+const ROWS: &[Scenario] = &[
+    workload::HIT_10K,
+    workload::HIT_100K,
+    workload::HIT_5M,
+    workload::HOT,
+    workload::ARC_GET,
+    workload::ARC_WITH,
+    workload::MIX_75_25,
+    workload::MIX_50_50,
+    workload::REPLACE,
+    workload::CHURN,
+    workload::EVICT,
+    workload::READ_THROUGH,
+    workload::GET_WITH_WARM,
+    workload::GET_WITH_WARM_ASYNC,
+    workload::COLD_LOAD,
+    workload::STAMPEDE,
 ];
 
 pub fn run(args: &Args) -> Vec<Record> {
     let mut records = Vec::new();
-    for (scenario, enter) in ROWS.iter().filter(|(scenario, _)| wanted(args, scenario)) {
+    for scenario in ROWS.iter().filter(|scenario| wanted(args, scenario)) {
         let entrants: Vec<_> = args
             .contenders
             .iter()
             .filter(|contender| contender.takes(scenario))
-            .map(|&contender| (contender, enter(contender, scenario)))
+            .map(|&contender| (contender, contender.enter(scenario)))
             .collect();
         let mut keys = scenario.keys();
         let threads = scenario.threads.as_ref().map_or(args.threads.as_slice(), slice::from_ref);

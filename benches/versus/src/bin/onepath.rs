@@ -35,7 +35,7 @@ fn main() {
     };
     let count = count.parse().expect("a count");
 
-    let subject = contender.plain(&scenario);
+    let subject = contender.enter(&scenario);
     let mut keys = scenario.keys();
     subject.play(scenario.mix, &keys.batch(scenario.warm));
     measured(&*subject, scenario.mix, &keys.batch(count));
