@@ -4,6 +4,7 @@
 pub mod args;
 pub mod contenders;
 pub mod counting;
+pub mod hit_ratio;
 pub mod latency;
 pub mod memory;
 pub mod record;

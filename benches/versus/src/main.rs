@@ -4,12 +4,15 @@ use std::process::ExitCode;
 use versus::args::{Args, HELP};
 use versus::counting::Counting;
 use versus::report::{json, markdown};
-use versus::{memory, rows};
+use versus::{hit_ratio, memory, rows};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
 fn main() -> ExitCode {
+    if let Some(code) = hit_ratio::command() {
+        return code;
+    }
     let args: Vec<String> = std::env::args().skip(1).collect();
     if let [command, contender, capacity] = args.as_slice()
         && command == memory::CHILD
