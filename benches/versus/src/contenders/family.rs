@@ -14,6 +14,8 @@ pub(super) trait Family: 'static {
     const LOADS_ASYNC: bool = false;
     /// It may keep more entries than it is told to.
     const MORE_ROOM: bool = false;
+    /// It keeps all that it is given until a thread of its own gets round to choosing.
+    const LAGS: bool = false;
 
     type Of<K: Key, V: Value>: Target<K, V> + Send;
     /// With a weigher.

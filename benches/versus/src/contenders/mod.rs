@@ -53,6 +53,8 @@ pub struct Contender {
     pub name: &'static str,
     /// It may keep more entries than it is told to.
     pub more_room: bool,
+    /// It keeps all that it is given until a thread of its own gets round to choosing.
+    pub lags: bool,
     kind: Kind,
     loads: bool,
     loads_async: bool,
@@ -76,6 +78,7 @@ impl Contender {
         Self {
             name: F::NAME,
             more_room: F::MORE_ROOM,
+            lags: F::LAGS,
             kind: F::KIND,
             loads: F::LOADS,
             loads_async: F::LOADS_ASYNC,

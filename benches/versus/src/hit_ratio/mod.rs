@@ -2,8 +2,6 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::fs;
-use std::path::Path;
 use std::process::ExitCode;
 
 use self::args::Args;
@@ -14,6 +12,7 @@ mod field;
 mod generate;
 mod grid;
 mod json;
+mod output;
 mod plot;
 mod policies;
 mod progress;
@@ -47,17 +46,9 @@ fn run(words: impl IntoIterator<Item = OsString>) -> Result<(), String> {
         return Ok(());
     }
 
+    output::prepare(&args)?;
     let traces = traces(&args)?;
-    let results = replay::replay(&traces, &args);
-    let markdown = report::markdown(&results);
-    match &args.markdown {
-        Some(file) => write(file, &markdown)?,
-        None => print!("{markdown}"),
-    }
-    if let Some(file) = &args.json {
-        write(file, &json::json(&results))?;
-    }
-    args.plots.as_ref().map_or(Ok(()), |directory| plot::plots(&results, directory))
+    output::write(&replay::replay(&traces, &args), &args)
 }
 
 fn traces(args: &Args) -> Result<Vec<Trace>, String> {
@@ -68,11 +59,4 @@ fn traces(args: &Args) -> Result<Vec<Trace>, String> {
         traces.extend(wanted.map(|generator| generator.trace(args.extent)));
     }
     if traces.is_empty() { Err(format!("no trace has {} in its name", args.traces.join(" or "))) } else { Ok(traces) }
-}
-
-fn write(file: &Path, text: &str) -> Result<(), String> {
-    if let Some(directory) = file.parent() {
-        fs::create_dir_all(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
-    }
-    fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))
 }

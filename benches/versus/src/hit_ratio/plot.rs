@@ -1,7 +1,6 @@
 //! A plot a trace: the hit ratio of each player over the cache's size.
 
 use std::error::Error;
-use std::fs;
 use std::path::Path;
 
 use plotters::prelude::ChartBuilder;
@@ -24,16 +23,14 @@ use super::results::Results;
 use super::results::Row;
 
 /// Into that directory, one file a trace and number of threads. A line needs two sizes.
-pub fn plots(results: &Results, directory: &Path) -> Result<(), String> {
-    let complain = |error: &dyn Error| format!("{}: {error}", directory.display());
-    fs::create_dir_all(directory).map_err(|error| complain(&error))?;
+pub fn plots(results: &Results, directory: &Path) -> Result<(), Box<dyn Error>> {
     let mut rows = &results.rows[..];
     while let Some(first) = rows.first() {
         let same = rows.iter().take_while(|row| (&row.trace, row.threads) == (&first.trace, first.threads)).count();
         let (these, others) = rows.split_at(same);
         rows = others;
         if these.len() > 1 {
-            plot(results, these, &directory.join(file(first))).map_err(|error| complain(&*error))?;
+            plot(results, these, &directory.join(file(first)))?;
         }
     }
     Ok(())

@@ -55,7 +55,7 @@ fn parse(name: &str, bytes: &[u8], sized: bool) -> Result<Trace, String> {
     if bytes.is_empty() {
         return Err("it is empty".to_owned());
     }
-    if bytes.len() % width != 0 {
+    if !bytes.len().is_multiple_of(width) {
         let what = if sized { "pairs of key and size" } else { "keys" };
         return Err(format!("{} bytes are no whole number of {what}, {width} bytes each", bytes.len()));
     }

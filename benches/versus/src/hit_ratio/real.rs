@@ -11,34 +11,48 @@ use crate::contenders::Replay;
 
 /// What it serves; nothing if the trace has sizes and the cache cannot weigh.
 pub fn replay(contender: &Contender, trace: &Trace, capacity: u64, threads: usize) -> Option<Served> {
-    let cache = if trace.is_sized() {
-        contender.weighing(capacity, trace.entries(capacity))?
-    } else {
-        contender.replayed(capacity)
-    };
+    let entries = trace.entries(capacity);
+    let cache = if trace.is_sized() { contender.weighing(capacity, entries)? } else { contender.replayed(capacity) };
+    let player = Player { cache: &*cache, trace, patience: contender.lags.then(|| (entries / OVERRUN / threads as u64).max(1)) };
     let turns = AtomicUsize::new(0);
     Some(match threads {
-        1 => serve(&*cache, trace, 0..trace.requests.len()),
+        1 => player.serve(0..trace.requests.len()),
         _ => thread::scope(|scope| {
-            let start = || serve(&*cache, trace, drawn(&turns, trace.requests.len()));
+            let start = || player.serve(drawn(&turns, trace.requests.len()));
             let runners: Vec<_> = (0..threads).map(|_| scope.spawn(start)).collect();
             runners.into_iter().map(|runner| runner.join().expect("a failed check")).sum()
         }),
     })
 }
 
+/// What part of its capacity a cache that lags may hold too much.
+const OVERRUN: u64 = 100;
+
+struct Player<'a> {
+    cache: &'a dyn Replay,
+    trace: &'a Trace,
+    /// The misses after which the cache is waited for, if it must be: it would answer from what it ought not to hold.
+    patience: Option<u64>,
+}
+
+impl Player<'_> {
+    fn serve(&self, turns: impl Iterator<Item = usize>) -> Served {
+        let weights = self.trace.weights();
+        let mut served = Served::default();
+        for turn in turns {
+            let key = self.trace.requests[turn];
+            let weight = weights.of(key);
+            let hit = self.cache.access(self.trace.keys[key as usize], weight as u32);
+            served.count(weight, hit);
+            if !hit && self.patience.is_some_and(|misses| (served.requests - served.hits).is_multiple_of(misses)) {
+                self.cache.settle();
+            }
+        }
+        served
+    }
+}
+
 /// Whoever is free takes the next request, so that the trace keeps its order however the threads are scheduled.
 fn drawn(turns: &AtomicUsize, requests: usize) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || Some(turns.fetch_add(1, Ordering::Relaxed)).filter(|&turn| turn < requests))
-}
-
-fn serve(cache: &dyn Replay, trace: &Trace, turns: impl Iterator<Item = usize>) -> Served {
-    let weights = trace.weights();
-    let mut served = Served::default();
-    for turn in turns {
-        let key = trace.requests[turn];
-        let weight = weights.of(key);
-        served.count(weight, cache.access(trace.keys[key as usize], weight as u32));
-    }
-    served
 }

@@ -44,23 +44,32 @@ pub fn replay(traces: &[Trace], args: &Args) -> Results {
     // The long ones first, so that no core idles at the end.
     turns.sort_by_key(|turn| Reverse(turn.trace.requests.len()));
 
-    let results = Mutex::new(Results { players: args.players.iter().map(|player| (player.name(), player.role())).collect(), rows });
+    let results =
+        Mutex::new(Results { players: args.players.iter().map(|player| (player.name(), player.role())).collect(), rows });
     let progress = Progress::new(turns.len(), turns.iter().map(|turn| turn.trace.requests.len() as u64).sum());
-    let most_threads = args.threads.iter().copied().max().unwrap_or(1);
-    let workers = (thread::available_parallelism().map_or(1, NonZero::get) / most_threads).max(1);
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    for &threads in &args.threads {
+        let turns: Vec<_> = turns.iter().filter(|turn| turn.threads == threads).collect();
+        at_once((cores / threads).max(1), &turns, |turn| {
+            let served = turn.play(&args.players);
+            results.lock().expect("no turn failed").rows[turn.row].served[turn.player] = served;
+            progress.done(turn.trace.requests.len() as u64);
+        });
+    }
+    results.into_inner().expect("no turn failed")
+}
+
+fn at_once<T: Sync>(workers: usize, work: &[T], run: impl Fn(&T) + Sync) {
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
-                while let Some(turn) = turns.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let served = turn.play(&args.players);
-                    results.lock().expect("no turn failed").rows[turn.row].served[turn.player] = served;
-                    progress.done(turn.trace.requests.len() as u64);
+                while let Some(piece) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    run(piece);
                 }
             });
         }
     });
-    results.into_inner().expect("no turn failed")
 }
 
 /// Percent and capacity. Two shares of a small trace that are of one size are replayed once.

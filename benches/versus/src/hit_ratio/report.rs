@@ -34,6 +34,8 @@ const PREFACE: &str = "\
 
 Each cache is built as its users build it, asked with `get`, and given with `insert` what it misses. A size is a share of the
 distinct keys (or of their weight). *Where fewer requests come than ten for each entry, a size stands like this.*
+A figure above the optimum is in brackets, and counts for no comparison of single rows: that cache held more than it may, for it
+evicts later than it inserts. One that would do so without end is waited for, whenever it may be a hundredth above its capacity.
 ";
 
 fn groups(results: &Results) -> Vec<Group<'_>> {
@@ -66,11 +68,13 @@ fn table(results: &Results, group: &Group<'_>) -> String {
     head.extend(players.iter().map(|&player| results.players[player].0));
     let rows = group.rows.iter().map(|row| {
         let size = if row.settles { row.size() } else { format!("*{}*", row.size()) };
-        let best = results.best(row, Role::Own).into_iter().chain(results.best(row, Role::Peer)).map(|best| best.1).reduce(f64::max);
+        let best =
+            results.best(row, Role::Own).into_iter().chain(results.best(row, Role::Peer)).map(|best| best.1).reduce(f64::max);
         let ratios = players.iter().map(|&player| {
             let is_real = matches!(results.players[player].1, Role::Own | Role::Peer);
             match row.ratio(player) {
                 Some(ratio) if is_real && Some(ratio) == best => format!("**{ratio:.2}**"),
+                Some(ratio) if results.is_impossible(row, ratio) => format!("({ratio:.2})"),
                 Some(ratio) => format!("{ratio:.2}"),
                 None => String::new(),
             }
@@ -101,7 +105,10 @@ fn summary(results: &Results, group: &Group<'_>) -> String {
     if let Some(mean) = standing::best_of_each(results, &group.rows, Role::Peer) {
         let optimum = standing::best_of_each(results, &group.rows, Role::Optimum);
         let gap = optimum.map(|optimum| optimum - mean);
-        rows.insert(0, vec!["*the best peer of each row*".to_owned(), points(Some(mean)), points(gap), String::new(), String::new()]);
+        rows.insert(
+            0,
+            vec!["*the best peer of each row*".to_owned(), points(Some(mean)), points(gap), String::new(), String::new()],
+        );
     }
     let head = ["", "mean", "gap to the optimum", "worst below the best peer", "rows below LRU by 0.5"];
     format!("{} rows.\n\n{}", group.rows.len(), grid::markdown(&head, rows))
@@ -120,9 +127,9 @@ fn verdict(results: &Results, group: &Group<'_>) -> String {
     let name = results.players[peer.player].0;
     let mut page = if group.is_sized {
         let more = 100.0 * (own.mean / peer.mean - 1.0);
-        format!("Brindle serves {more:.1} % more requests than the best peer, {name}. Wanted: 8 % more.\n")
+        format!("Brindle serves {more:+.1} % of the requests that the best peer, {name}, does. Wanted: +8 %.\n")
     } else {
-        format!("Brindle's mean is {ahead:.2} points from that of the best peer, {name}. Wanted: 1 more.\n")
+        format!("Brindle's mean is {ahead:+.2} points from that of the best peer, {name}. Wanted: +1.\n")
     };
     let misses = standing::misses(results, &group.rows);
     let settled = group.rows.iter().filter(|row| row.settles).count();

@@ -57,8 +57,14 @@ impl Results {
         self.players.iter().position(|player| player.0 == name)
     }
 
-    /// The best of those in a role, in one row: who, and the hit ratio.
+    /// The best of those in a role, in one row: who, and the hit ratio. Who has more than the optimum is passed over.
     pub fn best(&self, row: &Row, role: Role) -> Option<(usize, f64)> {
-        self.in_role(role).filter_map(|player| Some((player, row.ratio(player)?))).max_by(|a, b| a.1.total_cmp(&b.1))
+        let ratios = self.in_role(role).filter_map(|player| Some((player, row.ratio(player)?)));
+        ratios.filter(|&(_, ratio)| !self.is_impossible(row, ratio)).max_by(|a, b| a.1.total_cmp(&b.1))
+    }
+
+    /// More than the optimum is only had by one who holds more than he may.
+    pub fn is_impossible(&self, row: &Row, ratio: f64) -> bool {
+        self.in_role(Role::Optimum).filter_map(|player| row.ratio(player)).any(|optimum| ratio > optimum)
     }
 }

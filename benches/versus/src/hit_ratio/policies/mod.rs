@@ -51,9 +51,7 @@ pub const ALL: &[Simulated] = &[
     simulated("ARC", Takes::Plain, |trace, capacity| replay(trace, arc::Arc::new(trace, capacity))),
     simulated("LIRS", Takes::Plain, |trace, capacity| replay(trace, lirs::Lirs::new(trace, capacity))),
     simulated("W-TinyLFU", Takes::All, |trace, capacity| replay(trace, w_tiny_lfu::WTinyLfu::fixed(trace, capacity))),
-    simulated("W-TinyLFU climbing", Takes::All, |trace, capacity| {
-        replay(trace, w_tiny_lfu::WTinyLfu::climbing(trace, capacity))
-    }),
+    simulated("W-TinyLFU climbing", Takes::All, |trace, capacity| replay(trace, w_tiny_lfu::WTinyLfu::climbing(trace, capacity))),
     simulated("GDSF", Takes::Sized, |trace, capacity| replay(trace, gdsf::Gdsf::new(trace, capacity))),
     simulated("Belady-size", Takes::Sized, |trace, capacity| replay(trace, belady::Belady::new(trace, capacity))),
     optimum("optimum (Belady)", Takes::Plain, |trace, capacity| replay(trace, belady::Belady::new(trace, capacity))),

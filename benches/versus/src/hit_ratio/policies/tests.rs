@@ -45,7 +45,7 @@ fn lru_by_hand() {
 #[test]
 fn fifo_by_hand() {
     // The hit on A does not save it from C.
-    assert_eq!(answers("FIFO", &[A, B, A, C, A, B, C], 2), "..!..." .to_owned() + ".");
+    assert_eq!(answers("FIFO", &[A, B, A, C, A, B, C], 2), "..!...".to_owned() + ".");
     assert_eq!(answers("FIFO", &[A, B, A, C, B, C, A], 2), "..!.!!.");
 }
 
