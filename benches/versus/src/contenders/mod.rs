@@ -17,6 +17,7 @@ mod brindle;
 mod dashmap;
 mod family;
 mod foyer;
+mod gate;
 mod mini_moka;
 mod moka;
 mod moka_future;
@@ -28,9 +29,6 @@ mod stretto;
 mod subject;
 mod tiny_ufo;
 
-/// What ratios are taken to.
-const REFERENCE: &str = "quick_cache";
-
 pub const ALL: &[Contender] = &[
     Contender::of::<brindle::Brindle>(),
     Contender::of::<quick_cache::QuickCache>(),
@@ -41,6 +39,8 @@ pub const ALL: &[Contender] = &[
     Contender::of::<tiny_ufo::TinyUfoFamily>(),
     Contender::of::<stretto::Stretto>(),
     Contender::of::<scc::Scc>(),
+    Contender::of::<gate::Gate<quick_cache::QuickCache>>(),
+    Contender::of::<gate::Gate<moka::Moka>>(),
     Contender::of::<dashmap::Dashmap>(),
     Contender::of::<papaya::Papaya>(),
     Contender::of::<bare::Bare>(),
@@ -53,9 +53,12 @@ pub struct Contender {
     pub name: &'static str,
     /// It may keep more entries than it is told to.
     pub more_room: bool,
+    /// What the others' ratios are taken to, in the rows that it takes.
+    pub reference: bool,
     kind: Kind,
     loads: bool,
     loads_async: bool,
+    versions: bool,
     builders: Builders,
     replayed: fn(u64) -> Box<dyn Replay>,
     weighing: fn(u64, u64) -> Option<Box<dyn Replay>>,
@@ -76,9 +79,11 @@ impl Contender {
         Self {
             name: F::NAME,
             more_room: F::MORE_ROOM,
+            reference: F::REFERENCE,
             kind: F::KIND,
             loads: F::LOADS,
             loads_async: F::LOADS_ASYNC,
+            versions: F::VERSIONS,
             builders: Builders {
                 numbers: subject::build::<F, u64, u64>,
                 shared: subject::build::<F, u64, Arc<u64>>,
@@ -90,12 +95,18 @@ impl Contender {
         }
     }
 
-    pub fn is_reference(&self) -> bool {
-        self.name == REFERENCE
+    pub fn named(name: &str) -> Option<&'static Self> {
+        ALL.iter().find(|contender| contender.name == name)
     }
 
+    /// A cache for threads, without anything around it.
     pub fn is_cache(&self) -> bool {
         self.kind == Kind::Cache
+    }
+
+    /// Bounded: what never evicts is no rival, only a measure.
+    pub fn is_rival(&self) -> bool {
+        !matches!(self.kind, Kind::Map | Kind::Limit)
     }
 
     pub fn takes(&self, scenario: &Scenario) -> bool {
@@ -104,9 +115,10 @@ impl Contender {
             (Kind::Map, _) if evicts => false,
             (Kind::Limit, Mix::Get | Mix::With) => true,
             (Kind::Limit, _) => false,
-            (_, Mix::GetWith | Mix::Stampede) => self.loads,
+            (_, Mix::GetWith | Mix::Invalidate | Mix::Stampede) => self.loads,
             (_, Mix::GetWithAsync) => self.loads_async,
-            (kind, _) => kind != Kind::Tasks,
+            (_, Mix::InsertAt | Mix::Swap) => self.versions,
+            (kind, _) => !matches!(kind, Kind::Tasks | Kind::Gate),
         }
     }
 

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use super::family::Family;
 use crate::latency;
+use crate::latency::Latencies;
+use crate::pin;
 use crate::workload;
 use crate::workload::Key;
 use crate::workload::Mix;
@@ -14,8 +16,10 @@ use crate::workload::Value;
 
 pub trait Subject<K = u64> {
     fn play(&self, mix: Mix, keys: &[K]);
-    fn race(&self, mix: Mix, batches: &[Vec<K>]) -> (Duration, Tally);
-    fn latencies(&self, batches: &[Vec<K>]) -> Vec<u32>;
+    /// Plays each timed batch on a thread of its own, pinned to a core; after the same thread has played its part of `warm`, untimed, since
+    /// whoever ran before has swept the processor's caches.
+    fn race(&self, mix: Mix, warm: &[Vec<K>], timed: &[Vec<K>]) -> (Duration, Tally);
+    fn latencies(&self, batches: &[Vec<K>]) -> Latencies;
     fn settle(&self);
     /// How many of these keys are there.
     fn count(&self, keys: &[K]) -> usize;
@@ -35,11 +39,16 @@ impl<F: Family, K: Key, V: Value> Subject<K> for Ready<F, K, V> {
         workload::play(&self.0, mix, keys);
     }
 
-    fn race(&self, mix: Mix, batches: &[Vec<K>]) -> (Duration, Tally) {
-        workload::race(&self.0, mix, batches)
+    fn race(&self, mix: Mix, warm: &[Vec<K>], timed: &[Vec<K>]) -> (Duration, Tally) {
+        workload::race_on(&self.0, mix, timed, |nth| {
+            pin::pin(nth);
+            if let Some(keys) = warm.get(nth) {
+                workload::play(&self.0, mix, keys);
+            }
+        })
     }
 
-    fn latencies(&self, batches: &[Vec<K>]) -> Vec<u32> {
+    fn latencies(&self, batches: &[Vec<K>]) -> Latencies {
         latency::read_through(&self.0, batches)
     }
 
