@@ -51,7 +51,8 @@ pub fn fill<K: Key, V: Value>(target: &impl Target<K, V>, n: u64) {
     }
 }
 
-pub fn play<K: Key, V: Value>(target: &impl Target<K, V>, mix: Mix, keys: &[K]) -> Tally {
+/// Those that every type of entries is measured with.
+pub fn play_simple<K: Key, V: Value>(target: &impl Target<K, V>, mix: Mix, keys: &[K]) -> Tally {
     let mut tally = Tally::default();
     match mix {
         Mix::Get => {
@@ -76,6 +77,15 @@ pub fn play<K: Key, V: Value>(target: &impl Target<K, V>, mix: Mix, keys: &[K]) 
                 }
             }
         }
+        _ => unreachable!("{mix:?} is measured with numbers alone"),
+    }
+    tally
+}
+
+pub fn play<K: Key, V: Value>(target: &impl Target<K, V>, mix: Mix, keys: &[K]) -> Tally {
+    let mut tally = Tally::default();
+    match mix {
+        Mix::Get | Mix::With | Mix::Insert | Mix::ReadThrough => return play_simple(target, mix, keys),
         Mix::ReadWrite => {
             for key in keys {
                 match key.to_write() {

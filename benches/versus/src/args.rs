@@ -165,7 +165,7 @@ mod tests {
         let args = parse("evict,mem --contenders brindle").expect("right words");
         assert!(args.wants("evict-text") && args.wants("memory") && !args.wants("hot"));
         let chosen: Vec<_> = args.contenders.iter().map(|contender| contender.name).collect();
-        assert_eq!(chosen, ["brindle", "quick_cache", "quick_cache, gated"]);
+        assert_eq!(chosen, ["brindle", "quick_cache", "gated quick_cache"]);
     }
 
     #[test]

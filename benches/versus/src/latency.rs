@@ -6,6 +6,7 @@ use std::time::Instant;
 use hdrhistogram::Histogram;
 
 use crate::args::Args;
+use crate::contenders::Subject;
 use crate::pin;
 use crate::progress::Progress;
 use crate::record::Record;
@@ -58,7 +59,7 @@ pub fn run(args: &Args, progress: &mut Progress) -> Vec<Record> {
             for turn in 0..entrants.len() {
                 let who = (round + turn) % entrants.len();
                 progress.at(entrants[who].contender.name);
-                all[who].add(&entrants[who].subject.latencies(&batches));
+                all[who].add(&race(&*entrants[who].subject, &batches));
             }
         }
         let each = || entrants.iter().zip(&all);
@@ -74,10 +75,11 @@ fn record(row: String, entrant: &Entrant<u64>, nanos: &Histogram<u64>) -> Record
     Record { table: Table::Latency, row, contender: entrant.contender.name, figures: figures.to_vec() }
 }
 
-pub fn read_through<K: Key, V: Value>(target: &impl Target<K, V>, batches: &[Vec<K>]) -> Latencies {
-    let run = |(nth, keys): (usize, &Vec<K>)| {
+/// All threads at once, each on its own core.
+fn race(subject: &dyn Subject, batches: &[Vec<u64>]) -> Latencies {
+    let run = |(nth, keys): (usize, &Vec<u64>)| {
         pin::pin(nth);
-        lap(target, keys)
+        subject.time(keys)
     };
     let run = &run;
     let mut all = Latencies::new();
@@ -88,7 +90,8 @@ pub fn read_through<K: Key, V: Value>(target: &impl Target<K, V>, batches: &[Vec
     all
 }
 
-fn lap<K: Key, V: Value>(target: &impl Target<K, V>, keys: &[K]) -> Latencies {
+/// `get`, and `insert` after a miss, with a watch on each.
+pub fn read_through<K: Key, V: Value>(target: &impl Target<K, V>, keys: &[K]) -> Latencies {
     let mut latencies = Latencies::new();
     for key in keys {
         let (own, nanos) = timed(|| target.get(key).map(|value| value.belongs_to(key.token())));

@@ -1,13 +1,17 @@
 //! Interleaved rounds: in each, every contender runs the same operations, and another one begins.
 
+use std::time::Duration;
+
 use crate::args::Args;
 use crate::contenders::Contender;
 use crate::contenders::Subject;
 use crate::effort::Effort;
+use crate::pin;
 use crate::progress::Progress;
 use crate::record::Record;
 use crate::record::Table;
 use crate::spread::Spread;
+use crate::workload;
 use crate::workload::Key;
 use crate::workload::Keys;
 use crate::workload::Mix;
@@ -61,11 +65,11 @@ pub fn run<K: Key>(
             let who = (round + turn) % entrants.len();
             let Entrant { contender, subject } = &entrants[who];
             progress.at(contender.name);
-            let (time, tally) = subject.race(scenario.mix, &warm, &timed);
+            let (time, tally) = race(&**subject, scenario.mix, &warm, &timed);
             laps[who].nanos.push(time.as_nanos() as f64 / batch as f64);
             laps[who].tally = laps[who].tally + tally;
             if let Some((mix, keys)) = &by_hand {
-                let (time, _) = subject.race(*mix, &[], keys);
+                let (time, _) = race(&**subject, *mix, &[], keys);
                 laps[who].by_hand.push(time.as_nanos() as f64 / batch as f64);
             }
         }
@@ -74,6 +78,22 @@ pub fn run<K: Key>(
     let reference = entrants.iter().position(|entrant| entrant.contender.reference).expect("some reference takes every row");
     let each = entrants.iter().zip(&laps);
     each.flat_map(|(entrant, own)| records(scenario, threads, entrant.contender, own, &laps[reference])).collect()
+}
+
+/// Plays each timed batch on a thread of its own, pinned to a core; after the same thread has played its part of `warm`, untimed, since whoever
+/// ran before has swept the processor's caches.
+fn race<K: Key>(subject: &dyn Subject<K>, mix: Mix, warm: &[Vec<K>], timed: &[Vec<K>]) -> (Duration, Tally) {
+    let make_ready = |nth: usize| {
+        pin::pin(nth);
+        if let Some(keys) = warm.get(nth) {
+            subject.play(mix, keys);
+        }
+    };
+    let play = |keys: &[K]| subject.play(mix, keys);
+    match timed {
+        [keys, ..] if mix == Mix::Stampede => workload::stampede(keys, timed.len(), &make_ready, &play),
+        _ => workload::race_on(timed, &make_ready, &play),
+    }
 }
 
 pub fn on(threads: usize) -> String {

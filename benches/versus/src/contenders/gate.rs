@@ -48,11 +48,11 @@ trait Gateable: Family {
 }
 
 impl Gateable for QuickCache {
-    const GATED: &'static str = "quick_cache, gated";
+    const GATED: &'static str = "gated quick_cache";
 }
 
 impl Gateable for Moka {
-    const GATED: &'static str = "moka, gated";
+    const GATED: &'static str = "gated moka";
 }
 
 impl<F: Gateable> Family for Gate<F> {

@@ -6,6 +6,7 @@ use self::family::Family;
 use self::family::Kind;
 use self::family::Weigh;
 pub use self::replay::Replay;
+use self::subject::Build;
 pub use self::subject::Subject;
 use crate::workload::Entry;
 use crate::workload::Kibibyte;
@@ -33,21 +34,21 @@ pub const ALL: &[Contender] = &[
     Contender::of::<brindle::Brindle>(),
     Contender::of::<quick_cache::QuickCache>(),
     Contender::of::<moka::Moka>(),
-    Contender::of::<moka_future::MokaFuture>(),
+    Contender::of_numbers::<moka_future::MokaFuture>(),
     Contender::of::<mini_moka::MiniMoka>(),
     Contender::of::<foyer::Foyer>(),
     Contender::of::<tiny_ufo::TinyUfoFamily>(),
     Contender::of::<stretto::Stretto>(),
     Contender::of::<scc::Scc>(),
-    Contender::of::<gate::Gate<quick_cache::QuickCache>>(),
-    Contender::of::<gate::Gate<moka::Moka>>(),
+    Contender::of_numbers::<gate::Gate<quick_cache::QuickCache>>(),
+    Contender::of_numbers::<gate::Gate<moka::Moka>>(),
     Contender::of::<dashmap::Dashmap>(),
     Contender::of::<papaya::Papaya>(),
     Contender::of::<bare::Bare>(),
 ];
 
 /// These differ from another contender in what they keep, not in how they are built: traces alone tell them apart.
-pub const ONLY_REPLAYED: &[Contender] = &[Contender::of::<foyer::FoyerLfu>()];
+pub const ONLY_REPLAYED: &[Contender] = &[Contender::of_numbers::<foyer::FoyerLfu>()];
 
 pub struct Contender {
     pub name: &'static str,
@@ -64,11 +65,14 @@ pub struct Contender {
     weighing: fn(u64, u64) -> Option<Box<dyn Replay>>,
 }
 
-type Build<K> = fn(&Scenario) -> Box<dyn Subject<K>>;
-
 /// One for each type of entries.
 struct Builders {
     numbers: Build<u64>,
+    others: Option<Others>,
+}
+
+#[derive(Clone, Copy)]
+struct Others {
     shared: Build<u64>,
     large: Build<u64>,
     text: Build<String>,
@@ -76,6 +80,16 @@ struct Builders {
 
 impl Contender {
     const fn of<F: Family>() -> Self {
+        let others = Others {
+            shared: subject::simple::<F, u64, Arc<u64>>,
+            large: subject::simple::<F, u64, Kibibyte>,
+            text: subject::simple::<F, String, u64>,
+        };
+        Self { builders: Builders { others: Some(others), ..Self::of_numbers::<F>().builders }, ..Self::of_numbers::<F>() }
+    }
+
+    /// Of `u64` to `u64` alone.
+    const fn of_numbers<F: Family>() -> Self {
         Self {
             name: F::NAME,
             more_room: F::MORE_ROOM,
@@ -84,12 +98,7 @@ impl Contender {
             loads: F::LOADS,
             loads_async: F::LOADS_ASYNC,
             versions: F::VERSIONS,
-            builders: Builders {
-                numbers: subject::build::<F, u64, u64>,
-                shared: subject::build::<F, u64, Arc<u64>>,
-                large: subject::build::<F, u64, Kibibyte>,
-                text: subject::build::<F, String, u64>,
-            },
+            builders: Builders { numbers: subject::numbers::<F>, others: None },
             replayed: replay::plain::<F>,
             weighing: replay::weighing::<F>,
         }
@@ -126,16 +135,20 @@ impl Contender {
     pub fn enter(&self, scenario: &Scenario) -> Box<dyn Subject> {
         let build = match scenario.entry {
             Entry::Numbers => self.builders.numbers,
-            Entry::Shared => self.builders.shared,
-            Entry::Large => self.builders.large,
+            Entry::Shared => self.others().shared,
+            Entry::Large => self.others().large,
             Entry::Text => unreachable!("its keys are no numbers"),
         };
         build(scenario)
     }
 
-    /// The same with keys that are text, whatever entries the scenario has.
+    /// The same with keys that are text.
     pub fn enter_text(&self, scenario: &Scenario) -> Box<dyn Subject<String>> {
-        (self.builders.text)(scenario)
+        (self.others().text)(scenario)
+    }
+
+    fn others(&self) -> Others {
+        self.builders.others.expect("it takes only rows of numbers")
     }
 
     /// A cache of so many entries.
