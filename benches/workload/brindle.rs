@@ -32,4 +32,15 @@ impl<K: Key, V: Value> Target<K, V> for Cache<K, V> {
     fn get_with_async(&self, key: &K, load: impl Future<Output = V> + Send + 'static) -> impl Future<Output = V> {
         self.get_with_async(key, load)
     }
+
+    fn insert_at(&self, key: K, value: V, version: u64) -> bool {
+        self.insert_at(key, value, version).is_ok()
+    }
+
+    fn swap(&self, key: K, change: impl FnOnce(V) -> V) -> bool {
+        let Some(entry) = self.get_entry(&key) else {
+            return false;
+        };
+        self.compare_and_swap(key, entry.version, change(entry.value)).is_ok()
+    }
 }

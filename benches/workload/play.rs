@@ -1,5 +1,7 @@
 //! The timed loops. Every value that comes back is checked.
 
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::Context;
 use std::task::Waker;
 
@@ -29,9 +31,18 @@ pub enum Mix {
     GetWith,
     /// The same in a task.
     GetWithAsync,
+    /// `insert_at`, each with a version of its own. With several threads at once, those of one are older than those of another.
+    InsertAt,
+    /// The entry is read, then replaced with `compare_and_swap`.
+    Swap,
+    /// `invalidate` if the key is marked, else `get_with`, with a loader that takes no time.
+    Invalidate,
     /// All threads ask for one key at once, with a loader that takes its time: [`stampede()`].
     Stampede,
 }
+
+/// The next version that nobody has used yet; a batch takes all of its own at once.
+static VERSIONS: AtomicU64 = AtomicU64::new(1);
 
 /// Puts the keys `0..n` in.
 pub fn fill<K: Key, V: Value>(target: &impl Target<K, V>, n: u64) {
@@ -40,7 +51,8 @@ pub fn fill<K: Key, V: Value>(target: &impl Target<K, V>, n: u64) {
     }
 }
 
-pub fn play<K: Key, V: Value>(target: &impl Target<K, V>, mix: Mix, keys: &[K]) -> Tally {
+/// Those that every type of entries is measured with.
+pub fn play_simple<K: Key, V: Value>(target: &impl Target<K, V>, mix: Mix, keys: &[K]) -> Tally {
     let mut tally = Tally::default();
     match mix {
         Mix::Get => {
@@ -65,6 +77,15 @@ pub fn play<K: Key, V: Value>(target: &impl Target<K, V>, mix: Mix, keys: &[K]) 
                 }
             }
         }
+        _ => unreachable!("{mix:?} is measured with numbers alone"),
+    }
+    tally
+}
+
+pub fn play<K: Key, V: Value>(target: &impl Target<K, V>, mix: Mix, keys: &[K]) -> Tally {
+    let mut tally = Tally::default();
+    match mix {
+        Mix::Get | Mix::With | Mix::Insert | Mix::ReadThrough => return play_simple(target, mix, keys),
         Mix::ReadWrite => {
             for key in keys {
                 match key.to_write() {
@@ -90,6 +111,29 @@ pub fn play<K: Key, V: Value>(target: &impl Target<K, V>, mix: Mix, keys: &[K]) 
                 tally.load_async(target, key, &mut context);
             }
             tally.take_loads();
+        }
+        Mix::InsertAt => {
+            let first = VERSIONS.fetch_add(keys.len() as u64, Relaxed);
+            for (key, version) in keys.iter().zip(first..) {
+                tally.wrote(target.insert_at(key.clone(), V::of(key.token()), version));
+            }
+        }
+        Mix::Swap => {
+            for key in keys {
+                let change = |old: V| {
+                    assert!(old.belongs_to(key.token()), "another key's value was to be replaced");
+                    V::of(key.token())
+                };
+                tally.wrote(target.swap(key.clone(), change));
+            }
+        }
+        Mix::Invalidate => {
+            for key in keys {
+                match key.to_write() {
+                    Some(key) => target.remove(&key),
+                    None => tally.load(target, key, V::of),
+                }
+            }
         }
         Mix::Stampede => {
             for key in keys {

@@ -15,37 +15,32 @@ use super::stampede;
 
 /// Plays each batch on a thread of its own, a single one on this. The time runs from the first to start until the last to end.
 pub fn race<K: Key, V: Value>(target: &impl Target<K, V>, mix: Mix, batches: &[Vec<K>]) -> (Duration, Tally) {
+    let run = |keys: &[K]| play(target, mix, keys);
     match batches {
-        [alone] if mix != Mix::Stampede => {
-            let (start, end, tally) = lap(target, mix, alone);
+        [keys, ..] if mix == Mix::Stampede => stampede(keys, batches.len(), &|_| {}, &run),
+        [alone] => {
+            let (start, end, tally) = lap(alone, &run);
             (end - start, tally)
         }
-        _ => race_on(target, mix, batches, |_| {}),
+        _ => race_on(batches, &|_| {}, &run),
     }
 }
 
 /// The same, always on threads of their own, each of which makes itself ready: it is told which of them it is.
-pub fn race_on<K: Key, V: Value>(
-    target: &impl Target<K, V>,
-    mix: Mix,
+pub fn race_on<K: Key>(
     batches: &[Vec<K>],
-    make_ready: impl Fn(usize) + Sync,
+    make_ready: &(dyn Fn(usize) + Sync),
+    run: &(dyn Fn(&[K]) -> Tally + Sync),
 ) -> (Duration, Tally) {
-    if let [keys, ..] = batches
-        && mix == Mix::Stampede
-    {
-        return stampede::stampede(target, keys, batches.len(), make_ready);
-    }
-
     let start = Barrier::new(batches.len());
-    let run = |(nth, keys): (usize, &[K])| {
+    let runner = |nth: usize| {
         make_ready(nth);
         start.wait();
-        lap(target, mix, keys)
+        lap(&batches[nth], run)
     };
-    let run = &run;
+    let runner = &runner;
     let laps: Vec<_> = thread::scope(|scope| {
-        let runners: Vec<_> = batches.iter().enumerate().map(|(nth, keys)| scope.spawn(move || run((nth, keys)))).collect();
+        let runners: Vec<_> = (0..batches.len()).map(|nth| scope.spawn(move || runner(nth))).collect();
         runners.into_iter().map(|runner| runner.join().expect("a failed check")).collect()
     });
 
@@ -54,8 +49,8 @@ pub fn race_on<K: Key, V: Value>(
     (last - first, laps.iter().map(|lap| lap.2).sum())
 }
 
-fn lap<K: Key, V: Value>(target: &impl Target<K, V>, mix: Mix, keys: &[K]) -> (Instant, Instant, Tally) {
+fn lap<K>(keys: &[K], run: &(dyn Fn(&[K]) -> Tally + Sync)) -> (Instant, Instant, Tally) {
     let start = Instant::now();
-    let tally = play(target, mix, keys);
+    let tally = run(keys);
     (start, Instant::now(), tally)
 }

@@ -1,6 +1,7 @@
 //! Many threads ask for one key that is not there.
 
 use std::hint::spin_loop;
+use std::slice;
 use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
@@ -8,7 +9,6 @@ use std::time::Instant;
 
 use super::Key;
 use super::Tally;
-use super::Target;
 use super::Value;
 
 /// How long the loader is busy.
@@ -24,21 +24,21 @@ pub fn slow<V: Value>(token: u64) -> V {
 }
 
 /// `threads` threads ask for each key at once, and for the next when all have this one. The time is the sum, over the keys, of what passes
-/// between the first to ask and the last to have it.
-pub fn stampede<K: Key, V: Value>(
-    target: &impl Target<K, V>,
+/// between the first to ask and the last to have it. `ask` is given one key at a time.
+pub fn stampede<K: Key>(
     keys: &[K],
     threads: usize,
-    make_ready: impl Fn(usize) + Sync,
+    make_ready: &(dyn Fn(usize) + Sync),
+    ask: &(dyn Fn(&[K]) -> Tally + Sync),
 ) -> (Duration, Tally) {
     let gate = Barrier::new(threads);
-    let run = |nth| {
+    let runner = |nth| {
         make_ready(nth);
-        run(target, keys, &gate)
+        run(keys, &gate, ask)
     };
-    let run = &run;
+    let runner = &runner;
     let runners: Vec<_> = thread::scope(|scope| {
-        let runners: Vec<_> = (0..threads).map(|nth| scope.spawn(move || run(nth))).collect();
+        let runners: Vec<_> = (0..threads).map(|nth| scope.spawn(move || runner(nth))).collect();
         runners.into_iter().map(|runner| runner.join().expect("a failed check")).collect()
     });
 
@@ -52,12 +52,12 @@ pub fn stampede<K: Key, V: Value>(
 }
 
 /// One of the threads: when it asked for each key, and when it had it.
-fn run<K: Key, V: Value>(target: &impl Target<K, V>, keys: &[K], gate: &Barrier) -> (Vec<(Instant, Instant)>, Tally) {
+fn run<K>(keys: &[K], gate: &Barrier, ask: &(dyn Fn(&[K]) -> Tally + Sync)) -> (Vec<(Instant, Instant)>, Tally) {
     let mut tally = Tally::default();
-    let lap = |key: &K| {
+    let lap = |key| {
         gate.wait();
         let start = Instant::now();
-        tally.load(target, key, slow);
+        tally = tally + ask(slice::from_ref(key));
         (start, Instant::now())
     };
     (keys.iter().map(lap).collect(), tally)

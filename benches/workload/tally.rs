@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::future::Future;
 use std::iter::Sum;
+use std::ops::Add;
 use std::pin::pin;
 use std::task::Context;
 use std::task::Poll;
@@ -15,6 +16,10 @@ use super::Value;
 pub struct Tally {
     pub reads: u64,
     pub hits: u64,
+    /// Writes on condition.
+    pub writes: u64,
+    /// Those that found their condition met.
+    pub accepted: u64,
 }
 
 thread_local! {
@@ -35,6 +40,12 @@ impl Tally {
         self.reads += 1;
         self.hits += u64::from(own.is_some());
         own.is_some()
+    }
+
+    #[inline(always)]
+    pub(super) fn wrote(&mut self, accepted: bool) {
+        self.writes += 1;
+        self.accepted += u64::from(accepted);
     }
 
     /// Reads with a loader, and counts.
@@ -70,8 +81,21 @@ impl Tally {
     }
 }
 
+impl Add for Tally {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            reads: self.reads + other.reads,
+            hits: self.hits + other.hits,
+            writes: self.writes + other.writes,
+            accepted: self.accepted + other.accepted,
+        }
+    }
+}
+
 impl Sum for Tally {
     fn sum<I: Iterator<Item = Self>>(tallies: I) -> Self {
-        tallies.fold(Self::default(), |sum, tally| Self { reads: sum.reads + tally.reads, hits: sum.hits + tally.hits })
+        tallies.fold(Self::default(), Add::add)
     }
 }

@@ -25,6 +25,16 @@ pub trait Target<K: Key, V: Value>: Sync {
     fn get_with_async(&self, _key: &K, _load: impl Future<Output = V> + Send + 'static) -> impl Future<Output = V> {
         async { unreachable!("it does not load in tasks") }
     }
+
+    /// Writes unless a version as new as this has been written. Whether it wrote.
+    fn insert_at(&self, _key: K, _value: V, _version: u64) -> bool {
+        unreachable!("it knows no versions")
+    }
+
+    /// Reads what is there, and replaces it unless somebody else has written since. Whether it did.
+    fn swap(&self, _key: K, _change: impl FnOnce(V) -> V) -> bool {
+        unreachable!("it knows no versions")
+    }
 }
 
 /// A key made of a number, so that the same workloads run on keys of any type.
@@ -34,11 +44,11 @@ pub trait Key: Hash + Eq + Clone + Send + Sync + 'static {
     /// What is its own among all keys, read at next to no cost: answers are checked against it.
     fn token(&self) -> u64;
 
-    /// The key itself, if it is marked as one to write.
+    /// The key itself, if it is marked as one to write, or to invalidate.
     fn to_write(&self) -> Option<Self>;
 }
 
-/// Marks a number as a key to write.
+/// Marks a number as a key to write, or to invalidate.
 pub const WRITE: u64 = 1 << 63;
 
 impl Key for u64 {

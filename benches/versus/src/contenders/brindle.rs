@@ -11,6 +11,7 @@ impl Family for Brindle {
     const NAME: &'static str = "brindle";
     const LOADS: bool = true;
     const LOADS_ASYNC: bool = true;
+    const VERSIONS: bool = true;
 
     type Of<K: Key, V: Value> = Cache<K, V>;
     type Weighing<K: Key, V: Weigh> = Cache<K, V>;

@@ -5,13 +5,17 @@ use crate::workload::Key;
 use crate::workload::Target;
 use crate::workload::Value;
 
-pub(super) trait Family: 'static {
+pub trait Family: 'static {
     const NAME: &'static str;
     const KIND: Kind = Kind::Cache;
     /// [`Target::get_with`] works.
     const LOADS: bool = false;
     /// [`Target::get_with_async`] works.
     const LOADS_ASYNC: bool = false;
+    /// [`Target::insert_at`] and [`Target::swap`] work.
+    const VERSIONS: bool = false;
+    /// What the others' ratios are taken to, in the rows that it takes.
+    const REFERENCE: bool = false;
     /// It may keep more entries than it is told to.
     const MORE_ROOM: bool = false;
     /// It keeps all that it is given until a thread of its own gets round to choosing.
@@ -44,10 +48,12 @@ pub(super) trait Family: 'static {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
     Cache,
     /// For tasks alone.
     Tasks,
+    /// A cache behind a gate, for versioned writes alone.
+    Gate,
     /// Never evicts.
     Map,
     /// Never evicts, and is only read: the limit.
@@ -55,6 +61,6 @@ pub(super) enum Kind {
 }
 
 /// A value that tells what it weighs.
-pub(super) trait Weigh: Value {
+pub trait Weigh: Value {
     fn weight(&self) -> u32;
 }

@@ -27,6 +27,7 @@ impl<K: Key, V: Weigh> Weighter<K, V> for ByValue {
 
 impl Family for QuickCache {
     const NAME: &'static str = "quick_cache";
+    const REFERENCE: bool = true;
     const LOADS: bool = true;
     const LOADS_ASYNC: bool = true;
 

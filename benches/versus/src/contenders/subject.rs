@@ -1,9 +1,8 @@
-//! A contender ready to run, whatever its type. The loops behind these calls are compiled for each type.
-
-use std::time::Duration;
+//! A contender ready to run, whatever its type. The loops behind these calls are compiled for each type; all the rest once.
 
 use super::family::Family;
 use crate::latency;
+use crate::latency::Latencies;
 use crate::workload;
 use crate::workload::Key;
 use crate::workload::Mix;
@@ -12,42 +11,62 @@ use crate::workload::Tally;
 use crate::workload::Target;
 use crate::workload::Value;
 
-pub trait Subject<K = u64> {
-    fn play(&self, mix: Mix, keys: &[K]);
-    fn race(&self, mix: Mix, batches: &[Vec<K>]) -> (Duration, Tally);
-    fn latencies(&self, batches: &[Vec<K>]) -> Vec<u32>;
+pub trait Subject<K = u64>: Sync {
+    fn play(&self, mix: Mix, keys: &[K]) -> Tally;
+    /// Plays [`Mix::ReadThrough`], with a watch on every call.
+    fn time(&self, keys: &[K]) -> Latencies;
     fn settle(&self);
     /// How many of these keys are there.
     fn count(&self, keys: &[K]) -> usize;
 }
 
-/// Built and filled as the scenario wants it.
-pub(super) fn build<F: Family, K: Key, V: Value>(scenario: &Scenario) -> Box<dyn Subject<K>> {
-    let target = F::filled(scenario.capacity, scenario.filled);
-    F::settle::<K, V>(&target);
-    Box::new(Ready::<F, K, V>(target))
+pub(super) type Build<K> = fn(&Scenario) -> Box<dyn Subject<K>>;
+
+/// With `u64` to `u64`, for all mixes.
+pub(super) fn numbers<F: Family>(scenario: &Scenario) -> Box<dyn Subject> {
+    ready::<F, u64, u64>(scenario, workload::play, latency::read_through)
 }
 
-struct Ready<F: Family, K: Key, V: Value>(F::Of<K, V>);
+/// With other entries, for the mixes that take them: whoever builds this waits for each loop that is compiled.
+pub(super) fn simple<F: Family, K: Key, V: Value>(scenario: &Scenario) -> Box<dyn Subject<K>> {
+    ready::<F, K, V>(scenario, workload::play_simple, |_, _| unreachable!("latencies are those of numbers"))
+}
 
-impl<F: Family, K: Key, V: Value> Subject<K> for Ready<F, K, V> {
-    fn play(&self, mix: Mix, keys: &[K]) {
-        workload::play(&self.0, mix, keys);
+/// Built and filled as the scenario wants it.
+fn ready<F: Family, K: Key, V: Value>(
+    scenario: &Scenario,
+    play: Play<F::Of<K, V>, K>,
+    time: fn(&F::Of<K, V>, &[K]) -> Latencies,
+) -> Box<dyn Subject<K>> {
+    let target = F::filled(scenario.capacity, scenario.filled);
+    F::settle(&target);
+    Box::new(Ready { target, play, time, settle: F::settle, holds: |target, key| target.get(key).is_some() })
+}
+
+type Play<T, K> = fn(&T, Mix, &[K]) -> Tally;
+
+struct Ready<T, K> {
+    target: T,
+    play: Play<T, K>,
+    time: fn(&T, &[K]) -> Latencies,
+    settle: fn(&T),
+    holds: fn(&T, &K) -> bool,
+}
+
+impl<T: Sync, K> Subject<K> for Ready<T, K> {
+    fn play(&self, mix: Mix, keys: &[K]) -> Tally {
+        (self.play)(&self.target, mix, keys)
     }
 
-    fn race(&self, mix: Mix, batches: &[Vec<K>]) -> (Duration, Tally) {
-        workload::race(&self.0, mix, batches)
-    }
-
-    fn latencies(&self, batches: &[Vec<K>]) -> Vec<u32> {
-        latency::read_through(&self.0, batches)
+    fn time(&self, keys: &[K]) -> Latencies {
+        (self.time)(&self.target, keys)
     }
 
     fn settle(&self) {
-        F::settle(&self.0);
+        (self.settle)(&self.target);
     }
 
     fn count(&self, keys: &[K]) -> usize {
-        keys.iter().filter(|key| self.0.get(key).is_some()).count()
+        keys.iter().filter(|key| (self.holds)(&self.target, key)).count()
     }
 }

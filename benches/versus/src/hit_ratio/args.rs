@@ -1,6 +1,7 @@
 //! The command line of `versus hit-ratio`.
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::path::PathBuf;
 
 use lexopt::Parser;
@@ -12,6 +13,7 @@ use lexopt::prelude::Value;
 use super::field;
 use super::field::Player;
 use super::generate::Extent;
+use crate::output::Output;
 
 pub const HELP: &str = "\
 Usage: versus hit-ratio [FILE|DIRECTORY ..] [OPTIONS]
@@ -43,13 +45,11 @@ pub struct Args {
     pub sizes: Vec<u64>,
     pub threads: Vec<usize>,
     pub extent: Extent,
-    pub markdown: Option<PathBuf>,
-    pub json: Option<PathBuf>,
-    pub plots: Option<PathBuf>,
+    pub output: Output,
 }
 
 impl Args {
-    pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Self, String> {
+    pub fn parse(words: &[OsString]) -> Result<Self, String> {
         let mut args = Self::default();
         let mut effort = None;
         let mut threads = None;
@@ -67,10 +67,10 @@ impl Args {
                 Long("threads") => threads = Some(numbers(&mut parser, "number of threads")?),
                 Long("quick") => effort = Some(Extent::QUICK),
                 Long("full") => effort = Some(Extent::FULL),
-                Long("markdown") => args.markdown = Some(path(&mut parser)?),
-                Long("json") => args.json = Some(path(&mut parser)?),
-                Long("plots") => args.plots = Some(path(&mut parser)?),
-                Long("out") => args.all_into(&path(&mut parser)?),
+                Long("markdown") => args.output.markdown = Some(path(&mut parser)?),
+                Long("json") => args.output.json = Some(path(&mut parser)?),
+                Long("plots") => args.output.plots = Some(path(&mut parser)?),
+                Long("out") => args.output = all_into(&path(&mut parser)?),
                 Value(file) => args.files.push(file.into()),
                 other => return Err(text(other.unexpected())),
             }
@@ -85,12 +85,6 @@ impl Args {
         }
         args.generators |= args.files.is_empty();
         Ok(args)
-    }
-
-    fn all_into(&mut self, directory: &std::path::Path) {
-        self.markdown = Some(directory.join("hit-ratio.md"));
-        self.json = Some(directory.join("hit-ratio.json"));
-        self.plots = Some(directory.join("hit-ratio"));
     }
 
     pub fn wants(&self, trace: &str) -> bool {
@@ -110,10 +104,16 @@ impl Default for Args {
             sizes: Vec::new(),
             threads: Vec::new(),
             extent: Extent::DEFAULT,
-            markdown: None,
-            json: None,
-            plots: None,
+            output: Output::default(),
         }
+    }
+}
+
+fn all_into(directory: &Path) -> Output {
+    Output {
+        markdown: Some(directory.join("hit-ratio.md")),
+        json: Some(directory.join("hit-ratio.json")),
+        plots: Some(directory.join("hit-ratio")),
     }
 }
 
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     fn parse(line: &str) -> Result<Args, String> {
-        Args::parse(line.split_whitespace().map(OsString::from))
+        Args::parse(&line.split_whitespace().map(OsString::from).collect::<Vec<_>>())
     }
 
     fn complaint(line: &str) -> String {
@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(args.files, [PathBuf::from("a.u64"), PathBuf::from("dir")]);
         assert_eq!((&args.sizes[..], &args.threads[..]), (&[10, 200][..], &[1, 2][..]));
         assert!(!args.generators && args.wants("one-loop") && !args.wants("scan"));
-        assert_eq!(args.json, Some("o/hit-ratio.json".into()));
+        assert_eq!(args.output.json, Some("o/hit-ratio.json".into()));
     }
 
     #[test]

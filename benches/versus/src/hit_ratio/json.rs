@@ -1,47 +1,37 @@
-//! Every figure as JSON for programs: an array of flat objects, one a row and player.
+//! Every figure as JSON for programs: the head, and a flat record a row and player.
+
+use serde_json::Map;
+use serde_json::Value;
+use serde_json::json;
 
 use super::results::Results;
+use super::results::Row;
+use super::served::Served;
+use crate::machine::Head;
 
-pub fn json(results: &Results) -> String {
-    let mut objects = Vec::new();
-    for row in &results.rows {
-        for ((name, _), served) in results.players.iter().zip(&row.served) {
-            let Some(served) = served else { continue };
-            let percent = row.percent.map_or("null".to_owned(), |percent| percent.to_string());
-            objects.push(format!(
-                r#"  {{"trace": {}, "sized": {}, "percent": {percent}, "capacity": {}, "threads": {}, "settles": {}, "contender": {}, "requests": {}, "hits": {}, "hit_percent": {:.4}, "weight_hit_percent": {:.4}}}"#,
-                quoted(&row.trace),
-                row.is_sized,
-                row.capacity,
-                row.threads,
-                row.settles,
-                quoted(name),
-                served.requests,
-                served.hits,
-                served.percent(),
-                served.weight_percent(),
-            ));
-        }
-    }
-    format!("[\n{}\n]\n", objects.join(",\n"))
+pub fn json(head: &Head, results: &Results) -> String {
+    let head: Map<String, Value> = head.iter().map(|(name, what)| (name.to_string(), json!(what))).collect();
+    let records: Vec<Value> = results.rows.iter().flat_map(|row| records(results, row)).collect();
+    format!("{:#}\n", json!({ "head": head, "records": records }))
 }
 
-/// Names of files may hold anything.
-fn quoted(text: &str) -> String {
-    let escaped = text.chars().map(|c| match c {
-        '"' | '\\' => format!("\\{c}"),
-        c if c.is_control() => format!("\\u{:04x}", u32::from(c)),
-        c => c.to_string(),
-    });
-    format!("\"{}\"", escaped.collect::<String>())
+fn records(results: &Results, row: &Row) -> impl Iterator<Item = Value> {
+    let played = results.players.iter().zip(&row.served).filter_map(|((name, _), served)| Some((*name, (*served)?)));
+    played.map(|(name, served)| record(row, name, served))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_escaped() {
-        assert_eq!(quoted("a\"b\\c\n"), r#""a\"b\\c\u000a""#);
-    }
+fn record(row: &Row, name: &str, served: Served) -> Value {
+    json!({
+        "trace": row.trace,
+        "sized": row.is_sized,
+        "percent": row.percent,
+        "capacity": row.capacity,
+        "threads": row.threads,
+        "settles": row.settles,
+        "contender": name,
+        "requests": served.requests,
+        "hits": served.hits,
+        "hit_percent": served.percent(),
+        "weight_hit_percent": served.weight_percent(),
+    })
 }

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use self::args::Args;
 use self::trace::Trace;
+use crate::machine;
+use crate::machine::Head;
 
 mod args;
 mod field;
@@ -30,25 +32,30 @@ const NAME: &str = "hit-ratio";
 /// Runs the command if it is the one that was asked for.
 pub fn command() -> Option<ExitCode> {
     let mut words = env::args_os().skip(1);
-    (words.next()? == NAME).then(|| match run(words) {
+    (words.next()? == NAME).then(|| match run(&words.collect::<Vec<_>>()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(complaint) => {
-            eprintln!("{complaint}");
+            eprintln!("versus {NAME}: {complaint} (--help tells more)");
             ExitCode::FAILURE
         }
     })
 }
 
-fn run(words: impl IntoIterator<Item = OsString>) -> Result<(), String> {
-    let args = Args::parse(words).map_err(|complaint| format!("{complaint}\n\n{}", args::HELP))?;
+fn run(words: &[OsString]) -> Result<(), String> {
+    let args = Args::parse(words)?;
     if args.help {
         println!("{}", args::HELP);
         return Ok(());
     }
+    args.output.check()?;
+    let results = replay::replay(&traces(&args)?, &args);
+    output::write(&results, &head(words), &args.output)
+}
 
-    output::prepare(&args)?;
-    let traces = traces(&args)?;
-    output::write(&replay::replay(&traces, &args), &args)
+/// Pinned threads are of no account here.
+fn head(words: &[OsString]) -> Head {
+    let words: Vec<_> = [NAME.into()].into_iter().chain(words.iter().map(|word| word.to_string_lossy().into_owned())).collect();
+    machine::head(&words).into_iter().filter(|(name, _)| *name != "threads").collect()
 }
 
 fn traces(args: &Args) -> Result<Vec<Trace>, String> {

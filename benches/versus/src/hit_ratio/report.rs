@@ -8,6 +8,7 @@ use super::results::Results;
 use super::results::Row;
 use super::standing;
 use super::standing::Standing;
+use crate::machine::Head;
 
 /// Rows that may be compared with each other.
 struct Group<'a> {
@@ -16,8 +17,9 @@ struct Group<'a> {
     is_sized: bool,
 }
 
-pub fn markdown(results: &Results) -> String {
-    let mut page = String::from(PREFACE);
+pub fn markdown(head: &Head, results: &Results) -> String {
+    let head: String = head.iter().map(|(name, what)| format!("- {name}: {what}\n")).collect();
+    let mut page = format!("# Hit ratio, percent of the requests\n\n{head}\n{PREFACE}");
     for group in groups(results) {
         let parts = [table(results, &group), summary(results, &group), verdict(results, &group)];
         write!(page, "\n## {}\n\n{}", group.title, parts.join("\n")).expect("a string takes all");
@@ -30,8 +32,6 @@ pub fn markdown(results: &Results) -> String {
 }
 
 const PREFACE: &str = "\
-# Hit ratio, percent of the requests
-
 Each cache is built as its users build it, asked with `get`, and given with `insert` what it misses. A size is a share of the
 distinct keys (or of their weight). *Where fewer requests come than ten for each entry, a size stands like this.*
 A figure above the optimum is in brackets, and counts for no comparison of single rows: that cache held more than it may, for it
