@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use lexopt::Parser;
 use lexopt::ValueExt;
@@ -28,6 +29,7 @@ made here: skews, loops, scans, phases, recency, one-hit wonders, and some with 
   --contenders NAME,..   only these caches and policies (the names of the columns), besides brindle
   --sizes N,..           capacities, in keys (or weight) instead of 1, 2, 4, 8, 16 and 32 percent of the distinct keys
   --threads N,..         replays split over so many threads (default 1); simulated policies have one
+  --repeats N            replays of each real cache, whose hashes differ from one to the next; their mean counts (default 1)
   --quick | --full       small traces made here, and no files: seconds | long ones, and 1, 2 and 8 threads
   --markdown FILE        the tables (else on standard output)
   --json FILE            every figure
@@ -44,6 +46,7 @@ pub struct Args {
     pub players: Vec<Player>,
     pub sizes: Vec<u64>,
     pub threads: Vec<usize>,
+    pub repeats: usize,
     pub extent: Extent,
     pub output: Output,
 }
@@ -65,6 +68,7 @@ impl Args {
                 Long("contenders") => contenders = Some(words_of(&mut parser)?),
                 Long("sizes") => args.sizes = numbers(&mut parser, "size")?,
                 Long("threads") => threads = Some(numbers(&mut parser, "number of threads")?),
+                Long("repeats") => args.repeats = number(&word(&mut parser)?, "number of repeats")?,
                 Long("quick") => effort = Some(Extent::QUICK),
                 Long("full") => effort = Some(Extent::FULL),
                 Long("markdown") => args.output.markdown = Some(path(&mut parser)?),
@@ -103,6 +107,7 @@ impl Default for Args {
             players: Vec::new(),
             sizes: Vec::new(),
             threads: Vec::new(),
+            repeats: 1,
             extent: Extent::DEFAULT,
             output: Output::default(),
         }
@@ -121,15 +126,27 @@ fn path(parser: &mut Parser) -> Result<PathBuf, String> {
     parser.value().map(PathBuf::from).map_err(text)
 }
 
-fn words_of(parser: &mut Parser) -> Result<Vec<String>, String> {
-    let list = parser.value().map_err(text)?.string().map_err(text)?;
-    Ok(list.split(',').map(|word| word.trim().to_owned()).collect())
+fn word(parser: &mut Parser) -> Result<String, String> {
+    parser.value().map_err(text)?.string().map_err(text)
 }
 
-fn numbers<N: std::str::FromStr + Default + PartialEq>(parser: &mut Parser, what: &str) -> Result<Vec<N>, String> {
-    let number = |word: &String| word.parse().ok().filter(|n| *n != N::default()).ok_or(format!("not a {what}: {word:?}"));
-    words_of(parser)?.iter().map(number).collect()
+fn words_of(parser: &mut Parser) -> Result<Vec<String>, String> {
+    Ok(word(parser)?.split(',').map(|word| word.trim().to_owned()).collect())
 }
+
+fn numbers<N: Number>(parser: &mut Parser, what: &str) -> Result<Vec<N>, String> {
+    words_of(parser)?.iter().map(|word| number(word, what)).collect()
+}
+
+/// Above zero.
+fn number<N: Number>(word: &str, what: &str) -> Result<N, String> {
+    word.parse().ok().filter(|n| *n != N::default()).ok_or(format!("not a {what}: {word:?}"))
+}
+
+trait Number: FromStr + Default + PartialEq {}
+
+impl Number for usize {}
+impl Number for u64 {}
 
 fn text(error: lexopt::Error) -> String {
     error.to_string()
@@ -166,6 +183,7 @@ mod tests {
     #[test]
     fn what_cannot_be_is_refused() {
         assert_eq!(complaint("--threads 0"), r#"not a number of threads: "0""#);
+        assert_eq!(complaint("--repeats -1"), r#"not a number of repeats: "-1""#);
         assert_eq!(complaint("--sizes 4,x"), r#"not a size: "x""#);
         assert!(complaint("--bogus").contains("--bogus"));
         assert!(complaint("--quick a.u64").contains("--quick"));

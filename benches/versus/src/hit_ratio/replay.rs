@@ -51,7 +51,7 @@ pub fn replay(traces: &[Trace], args: &Args) -> Results {
     for &threads in &args.threads {
         let turns: Vec<_> = turns.iter().filter(|turn| turn.threads == threads).collect();
         at_once((cores / threads).max(1), &turns, |turn| {
-            let served = turn.play(&args.players);
+            let served = turn.play(args);
             results.lock().expect("no turn failed").rows[turn.row].served[turn.player] = served;
             progress.done(turn.trace.requests.len() as u64);
         });
@@ -84,10 +84,12 @@ fn sizes(trace: &Trace, given: &[u64]) -> Vec<(Option<u32>, u64)> {
 }
 
 impl Turn<'_> {
-    fn play(&self, players: &[Player]) -> Option<Served> {
-        match players[self.player] {
+    fn play(&self, args: &Args) -> Option<Served> {
+        match args.players[self.player] {
             Player::Simulated(policy) => Some((policy.play)(self.trace, self.capacity)),
-            Player::Real(contender) => real::replay(contender, self.trace, self.capacity, self.threads),
+            Player::Real(contender) => {
+                (0..args.repeats).map(|_| real::replay(contender, self.trace, self.capacity, self.threads)).sum()
+            }
         }
     }
 }

@@ -127,7 +127,8 @@ fn verdict(results: &Results, group: &Group<'_>) -> String {
     let name = results.players[peer.player].0;
     let mut page = if group.is_sized {
         let more = 100.0 * (own.mean / peer.mean - 1.0);
-        format!("Brindle serves {more:+.1} % of the requests that the best peer, {name}, does. Wanted: +8 %.\n")
+        let what = if more < 0.0 { "fewer" } else { "more" };
+        format!("Brindle serves {:.1} % {what} requests than the best peer, {name}. Wanted: 8 % more.\n", more.abs())
     } else {
         format!("Brindle's mean is {ahead:+.2} points from that of the best peer, {name}. Wanted: +1.\n")
     };

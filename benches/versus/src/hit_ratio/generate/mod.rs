@@ -14,7 +14,7 @@ pub struct Extent {
 }
 
 impl Extent {
-    pub const QUICK: Self = Self { requests: 100_000, keys: 10_000 };
+    pub const QUICK: Self = Self { requests: 50_000, keys: 5_000 };
     pub const DEFAULT: Self = Self { requests: 1_000_000, keys: 100_000 };
     pub const FULL: Self = Self { requests: 5_000_000, keys: 500_000 };
 }
