@@ -84,6 +84,8 @@ impl Args {
         args.extent = effort.unwrap_or(Extent::DEFAULT);
         let usual = if effort == Some(Extent::FULL) { vec![1, 2, 8] } else { vec![1] };
         args.threads = threads.unwrap_or(usual);
+        args.threads.sort_unstable();
+        args.threads.dedup();
         if effort == Some(Extent::QUICK) && !args.files.is_empty() {
             return Err("--quick is for the traces made here: name no file, or leave it out".to_owned());
         }
@@ -171,6 +173,11 @@ mod tests {
         assert_eq!((&args.sizes[..], &args.threads[..]), (&[10, 200][..], &[1, 2][..]));
         assert!(!args.generators && args.wants("one-loop") && !args.wants("scan"));
         assert_eq!(args.output.json, Some("o/hit-ratio.json".into()));
+    }
+
+    #[test]
+    fn numbers_of_threads_count_once() {
+        assert_eq!(parse("--threads 8,1,8").unwrap().threads, [1, 8]);
     }
 
     #[test]

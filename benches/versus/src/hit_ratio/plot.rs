@@ -3,17 +3,22 @@
 use std::error::Error;
 use std::path::Path;
 
+use plotters::coord::Shift;
+use plotters::prelude::BindKeyPoints;
 use plotters::prelude::ChartBuilder;
 use plotters::prelude::Color;
+use plotters::prelude::DashedLineSeries;
+use plotters::prelude::DrawingArea;
 use plotters::prelude::IntoDrawingArea;
+use plotters::prelude::IntoFont;
 use plotters::prelude::IntoLogRange;
 use plotters::prelude::LineSeries;
 use plotters::prelude::Palette;
 use plotters::prelude::Palette99;
 use plotters::prelude::PathElement;
 use plotters::prelude::SVGBackend;
-use plotters::prelude::SeriesLabelPosition;
 use plotters::prelude::ShapeStyle;
+use plotters::prelude::Text;
 use plotters::style::BLACK;
 use plotters::style::RED;
 use plotters::style::WHITE;
@@ -21,6 +26,15 @@ use plotters::style::WHITE;
 use super::field::Role;
 use super::results::Results;
 use super::results::Row;
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+const SIZE: (u32, u32) = (960, 600);
+const FONT: &str = "sans-serif";
+/// Where the legend begins, and how far its lines are apart.
+const LEGEND: (i32, i32) = (770, 19);
+/// Of a dashed line: what is drawn, and what is not.
+const DASH: (u32, u32) = (6, 4);
 
 /// Into that directory, one file a trace and number of threads. A line needs two sizes.
 pub fn plots(results: &Results, directory: &Path) -> Result<(), Box<dyn Error>> {
@@ -45,45 +59,86 @@ fn file(row: &Row) -> String {
     title(row).chars().map(plain).collect::<String>() + ".svg"
 }
 
-fn plot(results: &Results, rows: &[Row], file: &Path) -> Result<(), Box<dyn Error>> {
-    let ratios = rows.iter().flat_map(|row| (0..results.players.len()).filter_map(|player| row.ratio(player)));
-    let highest = ratios.fold(1.0, f64::max);
-    let capacities = rows.iter().map(|row| row.capacity as f64);
-    let (least, most) = (capacities.clone().fold(f64::MAX, f64::min), capacities.fold(0.0, f64::max));
+/// A player's ratios by capacity.
+struct Curve {
+    name: &'static str,
+    role: Role,
+    style: ShapeStyle,
+    points: Vec<(f64, f64)>,
+}
 
-    let area = SVGBackend::new(file, (960, 600)).into_drawing_area();
+fn plot(results: &Results, rows: &[Row], file: &Path) -> Result<(), Box<dyn Error>> {
+    let curves = curves(results, rows);
+    let points = || curves.iter().flat_map(|curve| &curve.points);
+    let highest = points().map(|point| point.1).fold(1.0, f64::max);
+    let least = points().map(|point| point.0).fold(f64::MAX, f64::min);
+    let most = points().map(|point| point.0).fold(least, f64::max);
+
+    let sizes: Vec<_> = rows.iter().map(|row| row.capacity as f64).collect();
+
+    let area = SVGBackend::new(file, SIZE).into_drawing_area();
     area.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&area)
-        .caption(title(&rows[0]), ("sans-serif", 22))
+        .caption(title(&rows[0]), (FONT, 22))
         .margin(12)
+        .margin_right(SIZE.0 as i32 - LEGEND.0 + 12)
         .x_label_area_size(40)
         .y_label_area_size(48)
-        .right_y_label_area_size(190)
-        .build_cartesian_2d((least..most * 1.001).log_scale(), 0.0..highest * 1.03)?;
+        .build_cartesian_2d((least..most * 1.001).log_scale().with_key_points(sizes), 0.0..highest * 1.03)?;
     let unit = if rows[0].is_sized { "capacity, weight" } else { "capacity, entries" };
-    chart.configure_mesh().x_desc(unit).y_desc("hit ratio, percent").light_line_style(WHITE).draw()?;
-    for player in 0..results.players.len() {
-        let points: Vec<_> = rows.iter().filter_map(|row| Some((row.capacity as f64, row.ratio(player)?))).collect();
-        if points.is_empty() {
-            continue;
+    chart
+        .configure_mesh()
+        .x_desc(unit)
+        .y_desc("hit ratio, percent")
+        .x_label_formatter(&|size| format!("{size:.0}"))
+        .light_line_style(WHITE)
+        .draw()?;
+    for curve in &curves {
+        let points = curve.points.iter().copied();
+        if curve.role == Role::Simulated {
+            chart.draw_series(DashedLineSeries::new(points, DASH.0, DASH.1, curve.style))?;
+        } else {
+            chart.draw_series(LineSeries::new(points, curve.style))?;
         }
-        let style = style(results.players[player].1, player);
-        chart
-            .draw_series(LineSeries::new(points, style))?
-            .label(results.players[player].0)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
     }
-    chart.configure_series_labels().position(SeriesLabelPosition::Coordinate(735, 0)).label_font(("sans-serif", 13)).draw()?;
+    draw_legend(&area, &curves)?;
     area.present()?;
     Ok(())
 }
 
-/// Brindle thick and red, the optimum black, peers strong, simulations faint.
+/// The best at the largest size first, so that the legend stands as the lines do.
+fn curves(results: &Results, rows: &[Row]) -> Vec<Curve> {
+    let mut curves: Vec<_> = (0..results.players.len())
+        .map(|player| {
+            let (name, role) = results.players[player];
+            let points = rows.iter().filter_map(|row| Some((row.capacity as f64, row.ratio(player)?))).collect();
+            Curve { name, role, style: style(role, player), points }
+        })
+        .filter(|curve: &Curve| !curve.points.is_empty())
+        .collect();
+    let last = |curve: &Curve| curve.points.last().map_or(0.0, |point| point.1);
+    curves.sort_by(|a, b| last(b).total_cmp(&last(a)));
+    curves
+}
+
+fn draw_legend(area: &Area<'_>, curves: &[Curve]) -> Result<(), Box<dyn Error>> {
+    let (left, step) = LEGEND;
+    for (curve, top) in curves.iter().zip((50..).step_by(step as usize)) {
+        let line = if curve.role == Role::Simulated { [0, 7, 13, 20].chunks(2) } else { [0, 20].chunks(2) };
+        for piece in line {
+            area.draw(&PathElement::new(vec![(left + piece[0], top), (left + piece[1], top)], curve.style))?;
+        }
+        area.draw(&Text::new(curve.name, (left + 27, top - 6), (FONT, 13).into_font()))?;
+    }
+    Ok(())
+}
+
+/// Brindle thick and red, the optimum black.
 fn style(role: Role, player: usize) -> ShapeStyle {
     match role {
         Role::Own => RED.stroke_width(4),
         Role::Optimum => BLACK.stroke_width(2),
         Role::Peer => Palette99::pick(player).stroke_width(2),
-        Role::Simulated => Palette99::pick(player).mix(0.45).stroke_width(1),
+        Role::Simulated => Palette99::pick(player).stroke_width(1),
     }
 }

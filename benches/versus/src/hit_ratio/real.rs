@@ -13,12 +13,12 @@ use crate::contenders::Replay;
 pub fn replay(contender: &Contender, trace: &Trace, capacity: u64, threads: usize) -> Option<Served> {
     let entries = trace.entries(capacity);
     let cache = if trace.is_sized() { contender.weighing(capacity, entries)? } else { contender.replayed(capacity) };
-    let player = Player { cache: &*cache, trace, patience: contender.lags.then(|| (entries / OVERRUN / threads as u64).max(1)) };
+    let client = Client { cache: &*cache, trace, patience: contender.lags.then(|| (entries / OVERRUN / threads as u64).max(1)) };
     let turns = AtomicUsize::new(0);
     Some(match threads {
-        1 => player.serve(0..trace.requests.len()),
+        1 => client.serve(0..trace.requests.len()),
         _ => thread::scope(|scope| {
-            let start = || player.serve(drawn(&turns, trace.requests.len()));
+            let start = || client.serve(drawn(&turns, trace.requests.len()));
             let runners: Vec<_> = (0..threads).map(|_| scope.spawn(start)).collect();
             runners.into_iter().map(|runner| runner.join().expect("a failed check")).sum()
         }),
@@ -28,14 +28,14 @@ pub fn replay(contender: &Contender, trace: &Trace, capacity: u64, threads: usiz
 /// What part of its capacity a cache that lags may hold too much.
 const OVERRUN: u64 = 100;
 
-struct Player<'a> {
+struct Client<'a> {
     cache: &'a dyn Replay,
     trace: &'a Trace,
     /// The misses after which the cache is waited for, if it must be: it would answer from what it ought not to hold.
     patience: Option<u64>,
 }
 
-impl Player<'_> {
+impl Client<'_> {
     fn serve(&self, turns: impl Iterator<Item = usize>) -> Served {
         let weights = self.trace.weights();
         let mut served = Served::default();

@@ -58,10 +58,10 @@ impl Trace {
         ((self.total_weight as f64 * percent / 100.0).round() as u64).max(1)
     }
 
-    /// How many keys of mean weight fill a cache of this capacity.
+    /// How many keys of mean weight fill a cache of this capacity, of those that there are.
     pub fn entries(&self, capacity: u64) -> u64 {
         let entries = u128::from(capacity) * self.keys.len() as u128 / u128::from(self.total_weight.max(1));
-        (entries as u64).max(1)
+        (entries as u64).clamp(1, self.keys.len().max(1) as u64)
     }
 }
 
@@ -110,5 +110,6 @@ mod tests {
         let trace = Trace::sized("t", [(1, 10), (2, 30)]);
         assert_eq!(trace.entries(40), 2);
         assert_eq!(trace.entries(25), 1);
+        assert_eq!(trace.entries(u64::MAX), 2);
     }
 }
