@@ -28,9 +28,9 @@ pub struct Rival {
 
 impl Behind {
     pub fn all(records: &[Record]) -> Vec<Self> {
-        let ours = records.iter().filter(|record| record.contender == OURS);
-        let contests = ours.flat_map(|own| own.table.contests().iter().map(move |contest| (own, contest)));
-        contests.filter_map(|(own, contest)| Self::of(own, contest, records)).collect()
+        let ours = |table| records.iter().filter(move |record| record.table == table && record.contender == OURS);
+        let contests = |table: Table| ours(table).flat_map(move |own| table.contests().iter().map(move |contest| (own, contest)));
+        Table::ALL.into_iter().flat_map(contests).filter_map(|(own, contest)| Self::of(own, contest, records)).collect()
     }
 
     fn of(own: &Record, contest: &Contest, records: &[Record]) -> Option<Self> {

@@ -33,6 +33,7 @@ pub fn head(arguments: &[String]) -> Head {
     vec![
         ("machine", format!("{}, {cores} cores", processor())),
         ("system", format!("{} on {}", std::env::consts::OS, std::env::consts::ARCH)),
+        ("load", load()),
         ("compiler", env!("COMPILER").to_owned()),
         ("crates", versions().join(", ")),
         ("threads", pinned.to_owned()),
@@ -45,6 +46,13 @@ fn processor() -> String {
     let told = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = told.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     model.map_or_else(|| "unknown processor".to_owned(), |(_, name)| name.to_owned())
+}
+
+/// How many programs wanted a core in the last minutes, this one included: with more than there are cores, figures are noise.
+fn load() -> String {
+    let told = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let averages: Vec<_> = told.split_whitespace().take(3).collect();
+    if averages.is_empty() { "unknown".to_owned() } else { format!("{} (averages of 1, 5 and 15 minutes)", averages.join(", ")) }
 }
 
 /// Of two versions of a crate, the one that this package itself depends on is named by its line in the lock file.

@@ -20,6 +20,9 @@ pub const COMMAND: &str = "weigh";
 const KEY_AND_VALUE: f64 = 16.0;
 /// Keys are made and forgotten in small batches, so that they do not stand among the figures.
 const BATCH: u64 = 1000;
+/// Further inserts into a full cache, for each entry that it has room for; but no more than so many, since one of the peers takes long.
+const FURTHER: u64 = 10;
+const MOST: u64 = 2_000_000;
 const FIGURES: [&str; 4] = ["first_filled", "allocations_first_filled", "steady", "allocations_steady"];
 
 pub fn run(args: &Args, progress: &mut Progress) -> Vec<Record> {
@@ -55,7 +58,7 @@ pub fn weigh(contender: &Contender, capacity: u64) -> Vec<f64> {
         let entries = entries(&*subject, inserted) as f64;
         [(live.bytes - before.bytes) as f64 / entries - KEY_AND_VALUE, (live.blocks - before.blocks) as f64 / entries]
     };
-    [insert(capacity), insert(10 * capacity)].concat()
+    [insert(capacity), insert((FURTHER * capacity).min(MOST))].concat()
 }
 
 /// How many of the keys below `n` are there: not all caches know how many entries they have.

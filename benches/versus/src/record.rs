@@ -104,7 +104,7 @@ impl Table {
             }
             Self::Memory => {
                 "Bytes beyond key and value of an entry, u64 to u64, and in brackets its allocations: when first filled / after \
-                 ten times its capacity of further inserts"
+                 ten times its capacity of further inserts, two million at most"
             }
             Self::Lifetime => {
                 "Nanoseconds for each entry to build and fill a cache / to drop it, median of the rounds (quartiles); u64 to u64"

@@ -125,3 +125,36 @@ impl<F: Family, K: Key, V: Value> Target<K, V> for Gated<F, K, V> {
         same
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Gate;
+    use crate::contenders::brindle::Brindle;
+    use crate::contenders::family::Family;
+    use crate::contenders::moka::Moka;
+    use crate::contenders::quick_cache::QuickCache;
+    use crate::workload::Target;
+
+    fn writes_in_order<F: Family>() {
+        let target = F::new::<u64, u64>(100);
+        assert!(!target.swap(1, |old| old), "there is nothing to replace");
+        assert!(target.insert_at(1, 50, 5));
+        assert!(!target.insert_at(1, 40, 4), "older");
+        assert!(!target.insert_at(1, 51, 5), "the same");
+        assert!(target.insert_at(1, 60, 6));
+        assert!(target.swap(1, |old| old + 1));
+        let overtaken = target.swap(1, |old| {
+            assert!(target.insert_at(1, 90, 9));
+            old + 1
+        });
+        assert!(!overtaken, "somebody has written since");
+        assert_eq!(target.get(&1), Some(90));
+    }
+
+    #[test]
+    fn a_gate_refuses_what_brindle_refuses() {
+        writes_in_order::<Brindle>();
+        writes_in_order::<Gate<QuickCache>>();
+        writes_in_order::<Gate<Moka>>();
+    }
+}
