@@ -40,6 +40,13 @@ impl<K, V> Table<K, V> {
         (hash >> STRIPE_SHIFT) as usize & (self.stripes.len() - 1)
     }
 
+    /// The stripe of `hash`.
+    #[inline(always)]
+    pub(crate) fn stripe(&self, hash: u64) -> &Stripe<K, V> {
+        // SAFETY: `stripe_of` is below the number of stripes, a power of two.
+        unsafe { self.stripes.get_unchecked(self.stripe_of(hash)) }
+    }
+
     #[inline(always)]
     pub(crate) fn stripe_number(&self, number: usize) -> &Stripe<K, V> {
         &self.stripes[number]
@@ -54,21 +61,16 @@ impl<K, V> Table<K, V> {
     where
         Q: Equivalent<K> + ?Sized,
     {
-        self.stripe_number(self.stripe_of(hash)).find(hash, key, reading)
+        self.stripe(hash).find(hash, key, reading)
     }
 
     /// As `find`, but gives up early: an error is no miss.
     #[inline(always)]
-    pub(crate) fn find_fast<'a, Q>(
-        &'a self,
-        hash: u64,
-        key: &Q,
-        reading: FastReading<'a>,
-    ) -> Result<Found<'a, K, V>, FastReading<'a>>
+    pub(crate) fn find_fast<'a, Q>(&'a self, hash: u64, key: &Q, reading: FastReading<'a>) -> Result<Found<'a, K, V>, Reading<'a>>
     where
         Q: Equivalent<K> + ?Sized,
     {
-        self.stripe_number(self.stripe_of(hash)).find_fast(hash, key, reading)
+        self.stripe(hash).find_fast(hash, key, reading)
     }
 
     /// Drops what stripe `number` has retired and nobody uses any more.
