@@ -13,8 +13,6 @@ use plotters::prelude::IntoDrawingArea;
 use plotters::prelude::IntoFont;
 use plotters::prelude::IntoLogRange;
 use plotters::prelude::LineSeries;
-use plotters::prelude::Palette;
-use plotters::prelude::Palette99;
 use plotters::prelude::PathElement;
 use plotters::prelude::SVGBackend;
 use plotters::prelude::ShapeStyle;
@@ -26,6 +24,7 @@ use plotters::style::WHITE;
 use super::field::Role;
 use super::results::Results;
 use super::results::Row;
+use crate::plot::COLOURS;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
@@ -135,10 +134,12 @@ fn draw_legend(area: &Area<'_>, curves: &[Curve]) -> Result<(), Box<dyn Error>> 
 
 /// Brindle thick and red, the optimum black.
 fn style(role: Role, player: usize) -> ShapeStyle {
+    let (_, others) = COLOURS.split_first().expect("the first is red");
+    let colour = others[player % others.len()];
     match role {
         Role::Own => RED.stroke_width(4),
         Role::Optimum => BLACK.stroke_width(2),
-        Role::Peer => Palette99::pick(player).stroke_width(2),
-        Role::Simulated => Palette99::pick(player).stroke_width(1),
+        Role::Peer => colour.stroke_width(2),
+        Role::Simulated => colour.stroke_width(1),
     }
 }
