@@ -278,6 +278,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         self.core.invalidate_group(self.core.settings.grouping.hash(group))
     }
 
+    #[inline(always)]
     fn write_or_known(&self, key: K, value: V, how: How) -> Version {
         let written = self.core.write(self.hash(&key), key, value, how);
         written.unwrap_or_else(|failure| known_of(failure.why))
@@ -285,6 +286,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
 }
 
 /// The version that kept a write from taking place.
+#[cold]
 fn known_of<K, V>(why: Why<K, V>) -> Version {
     match why {
         Why::Superseded(version) => version,

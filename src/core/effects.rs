@@ -80,13 +80,19 @@ impl<K, V> Core<K, V> {
         self.follow_sampler(&steering);
     }
 
-    /// Where weights differ, the steering finds out by itself how many keys it should see. Stored only if it has changed, as every hit
-    /// reads it.
+    /// Where weights differ, the steering finds out by itself how many keys it should see.
     fn follow_sampler(&self, steering: &Steering) {
         let sampler = steering.sampler().pack();
         if self.sampler.load(Ordering::Relaxed) != sampler {
             self.sampler.store(sampler, Ordering::Relaxed);
+            self.watch_sampled();
         }
+    }
+
+    /// Tells the stripes of which keys the steering wants to see the hits.
+    pub(super) fn watch_sampled(&self) {
+        let sampler = self.sampler.load(Ordering::Relaxed);
+        self.table.stripes().iter().for_each(|stripe| stripe.lock().watch(sampler));
     }
 
     /// The capacity has changed.

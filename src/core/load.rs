@@ -19,6 +19,7 @@ use crate::table::Ended;
 use crate::table::Flight;
 use crate::table::Landing;
 use crate::table::Locked;
+use crate::table::Look;
 use crate::table::Serving;
 use crate::time::deadline;
 use crate::unwind::Panic;
@@ -58,16 +59,21 @@ pub(crate) enum Step<K, V> {
 }
 
 impl<K, V> Core<K, V> {
+    /// Does anything depend on the age of a load?
+    pub(super) fn leases_end(&self) -> bool {
+        self.settings.load_timeout.is_some() || self.settings.negative_ttl.is_some()
+    }
+
     /// Where nothing depends on the age of a load, nobody asks the clock.
     pub(super) fn lease_time(&self) -> LeaseTime {
-        let Settings { load_timeout, negative_ttl, clock, .. } = &self.settings;
-        let now = if load_timeout.is_some() || negative_ttl.is_some() { clock.now() } else { 0 };
+        let Settings { load_timeout, clock, .. } = &self.settings;
+        let now = if self.leases_end() { clock.now() } else { 0 };
         LeaseTime { now, until: load_timeout.map_or(deadline::NEVER, |timeout| deadline::after(now, timeout)) }
     }
 
     /// The lease of `token` ends without a result: a waiter takes over, or nothing is left of the flight.
     pub(super) fn hand_over(&self, hash: u64, flight: Arc<Flight<K, V>>, token: Token) {
-        let mut locked = self.table.stripe_number(self.table.stripe_of(hash)).lock();
+        let mut locked = self.table.stripe(hash).lock();
         let fenced = flight.is_fenced();
         // What was fenced is nobody's to load again: everybody starts anew.
         let handed = if fenced { HandOver::Late } else { flight.hand_over(token) };
@@ -168,14 +174,14 @@ impl<K: Eq, V> Core<K, V> {
             self.keep_time();
         }
         // Where no flight is open there is none to join, so one is made at once; else only if it turns out to be needed.
-        let open = self.table.stripe_number(self.table.stripe_of(hash)).flights() > 0;
+        let open = self.table.stripe(hash).flights() > 0;
         let step = if open { self.join(hash, key, wish, time, None) } else { None };
         let step = step.or_else(|| {
             let fresh = Arc::new(Flight::new(key.to_owned(), time.until));
-            if let Some(lease) = self.lead_fast(hash, key, &fresh) {
-                return Some(Step::Lead(lease, None));
+            match self.lead_fast(hash, key, fresh, time) {
+                Ok(lease) => Some(Step::Lead(lease, None)),
+                Err(fresh) => self.join(hash, key, wish, time, Some(fresh)),
             }
-            self.join(hash, key, wish, time, Some(fresh))
         });
         match step.expect("with a flight of his own the caller may lead") {
             Step::Wait(seat) => seat.needed().map_or(Step::Reentrant, Step::Wait),
@@ -184,17 +190,24 @@ impl<K: Eq, V> Core<K, V> {
     }
 
     /// Leads the `fresh` flight if there is nothing else in the stripe to see to, as is nearly always so.
-    fn lead_fast<Q>(self: &Arc<Self>, hash: u64, key: &Q, fresh: &Arc<Flight<K, V>>) -> Option<Lease<K, V>>
+    fn lead_fast<Q>(
+        self: &Arc<Self>,
+        hash: u64,
+        key: &Q,
+        fresh: Arc<Flight<K, V>>,
+        time: LeaseTime,
+    ) -> Result<Lease<K, V>, Arc<Flight<K, V>>>
     where
         Q: Equivalent<K> + ?Sized,
     {
-        let mut locked = self.table.stripe_number(self.table.stripe_of(hash)).lock();
-        if !locked.look_fast(hash, key, self.capacity())?.is_absent() {
-            return None;
+        let mut locked = self.table.stripe(hash).lock();
+        if !locked.look_fast(hash, key, self.capacity()).is_some_and(Look::is_absent) {
+            return Err(fresh);
         }
-        locked.open(hash, Arc::clone(fresh));
+        locked.open(hash, Arc::clone(&fresh), time.until);
         drop(locked);
-        Some(Lease::new(self, hash, Arc::clone(fresh), fresh.number()))
+        let token = fresh.number();
+        Ok(Lease::new(self, hash, fresh, token))
     }
 
     /// Takes what is there; leads the `fresh` flight if nothing is. `None` if one is needed and not given.
@@ -230,7 +243,7 @@ impl<K: Eq, V> Core<K, V> {
             if step.is_none()
                 && let Some(flight) = fresh.take()
             {
-                locked.open(hash, Arc::clone(&flight));
+                locked.open(hash, Arc::clone(&flight), time.until);
                 let token = flight.number();
                 step = Some(Step::Lead(Lease::new(self, hash, flight, token), stale.take().map(Box::new)));
             }

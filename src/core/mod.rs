@@ -135,7 +135,7 @@ impl<K, V> Core<K, V> {
         let steering = Steering::new(capacity, config.weighted, seed);
         let timed = settings.time_to_live.is_some() || settings.time_to_idle.is_some() || settings.expiry.is_some();
         let timed = timed || config.refreshing;
-        Core {
+        let core = Core {
             table: Arc::new(Table::new(stripes, config, seed)),
             sampler: AtomicU32::new(steering.sampler().pack()),
             plain: !timed && settings.weigher.is_none() && settings.versioned_by.is_none() && settings.grouping.is_explicit(),
@@ -152,7 +152,9 @@ impl<K, V> Core<K, V> {
             #[cfg(feature = "load-times")]
             load_times: load_times::Recorder::new(),
             settings,
-        }
+        };
+        core.watch_sampled();
+        core
     }
 
     pub(crate) fn capacity(&self) -> u64 {

@@ -70,18 +70,23 @@ impl<K: Eq + Clone, V: Clone> Core<K, V> {
 
     /// Stores a plain value if there is nothing in the stripe to see to but the flight, and nobody waits for that, as is nearly always so.
     fn store_fast(&self, lease: &mut Lease<K, V>, value: &mut Option<V>) -> Option<Version> {
-        let LeaseTime { now, .. } = self.lease_time();
         let hash = lease.hash();
-        let mut locked = self.table.stripe_number(self.table.stripe_of(hash)).lock();
+        let LeaseTime { now, .. } = self.lease_time();
+        let mut locked = self.table.stripe(hash).lock();
         let flight = lease.flight();
         // The table and the lease know it: so nobody waits, and nobody else can come to know it but under this lock.
-        if Arc::strong_count(flight) > 2 || !flight.is_led_by(lease.token(), now) {
+        if Arc::strong_count(flight) > 2 {
+            return None;
+        }
+        // Where leases end by time, or failures stay, it may be another's by now.
+        if self.leases_end() && !flight.is_led_by(lease.token(), now) {
             return None;
         }
         let closed = locked.close(hash, flight)?;
         let Some(look) = locked.look_fast(hash, &flight.subject, self.capacity()) else {
             // Not so: back to where it was, under the same lock, for the long way.
-            locked.open(hash, closed);
+            let until = closed.due().0;
+            locked.open(hash, closed, until);
             return None;
         };
         drop(closed);

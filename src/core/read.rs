@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use equivalent::Equivalent;
+use smallvec::SmallVec;
 
 use crate::entry::EntryRef;
 use crate::expiry::Expiry;
@@ -10,12 +11,15 @@ use crate::policy::MAX_USES;
 use crate::policy::Sampler;
 use crate::sync::Ordering;
 use crate::table::Found;
+use crate::table::Reading;
 use crate::table::TIMED;
 use crate::table::ordinal;
 use crate::time::deadline;
 
 use super::Core;
 
+/// Look-ups that wait for memory together.
+pub(super) const BATCH: usize = 16;
 /// Time to idle is moved when it would move by this share of itself: coarse enough that most hits store nothing.
 const COARSE: u64 = 256;
 
@@ -24,38 +28,92 @@ impl<K, V> Core<K, V> {
     ///
     /// What nearly every hit needs is straight code; all else starts again out of line.
     #[inline(always)]
-    pub(crate) fn read<Q, R>(&self, hash: u64, key: &Q, take: impl FnOnce(Found<'_, K, V>) -> R) -> Option<R>
+    pub(crate) fn read<'a, Q, R>(&'a self, hash: u64, key: &Q, take: impl FnOnce(Found<'a, K, V>) -> R) -> Option<R>
     where
         Q: Equivalent<K> + ?Sized,
     {
-        if let Some(reading) = self.table.readers.enter_fast()
-            && let Ok(found) = self.table.find_fast(hash, key, reading)
-            && !found.node().has(TIMED)
-            && !self.samples(hash)
-        {
-            found.reading().count(true);
-            found.node().used(MAX_USES);
-            return Some(take(found));
+        let table = &*self.table;
+        let Some(reading) = table.readers.enter_fast() else { return self.read_anew(hash, key, take) };
+        match table.find_fast(hash, key, reading) {
+            Ok(found) if found.node().used_plainly(MAX_USES) => {
+                found.reading().count(true);
+                Some(take(found))
+            }
+            Ok(found) => self.read_found(hash, key, found, take),
+            Err(reading) => self.read_on(hash, key, reading, take),
         }
-        self.read_on(hash, key, take)
     }
 
+    /// The values of several keys, cloned, each read as any other. Where the table is larger than the processor's caches, their memory is
+    /// asked for a batch at a time.
+    pub(crate) fn read_many<'q, Q>(&self, mut keys: impl Iterator<Item = (u64, &'q Q)>) -> Vec<Option<V>>
+    where
+        Q: Equivalent<K> + ?Sized + 'q,
+        V: Clone,
+    {
+        let mut values = Vec::with_capacity(keys.size_hint().0);
+        let mut read = |(hash, key)| values.push(self.read(hash, key, |found| found.pair().1.clone()));
+        if !self.table.is_beyond_caches() {
+            keys.for_each(read);
+            return values;
+        }
+        let mut batch: SmallVec<[(u64, &'q Q); BATCH]> = SmallVec::new();
+        loop {
+            batch.extend(keys.by_ref().take(BATCH));
+            if batch.is_empty() {
+                return values;
+            }
+            self.prefetch(&batch);
+            batch.drain(..).for_each(&mut read);
+        }
+    }
+
+    /// Asks for the memory of a batch of look-ups.
+    pub(super) fn prefetch<Q: ?Sized>(&self, batch: &[(u64, &Q)]) {
+        self.table.prefetch(batch.iter().map(|&(hash, _)| hash));
+    }
+
+    /// A read by a thread that has used another cache since, or is inside of a read already.
+    #[cold]
     #[inline(never)]
-    fn read_on<Q, R>(&self, hash: u64, key: &Q, take: impl FnOnce(Found<'_, K, V>) -> R) -> Option<R>
+    fn read_anew<'a, Q, R>(&'a self, hash: u64, key: &Q, take: impl FnOnce(Found<'a, K, V>) -> R) -> Option<R>
     where
         Q: Equivalent<K> + ?Sized,
     {
-        let found = match self.table.find(hash, key, self.table.readers.enter()) {
-            Ok(found) if !found.node().has(TIMED) || self.read_timed(hash, key, &found) => found,
-            Ok(expired) => {
-                expired.reading().count(false);
-                return None;
-            }
+        self.read_on(hash, key, self.table.readers.enter(), take)
+    }
+
+    /// A read that did not find the entry where nearly all are.
+    #[inline(never)]
+    fn read_on<'a, Q, R>(&'a self, hash: u64, key: &Q, reading: Reading<'a>, take: impl FnOnce(Found<'a, K, V>) -> R) -> Option<R>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        match self.table.find(hash, key, reading) {
+            Ok(found) => self.read_found(hash, key, found, take),
             Err(reading) => {
                 reading.count(false);
-                return None;
+                None
             }
-        };
+        }
+    }
+
+    /// A read of an entry that may have expired, and whose key may be in the sample.
+    #[inline(never)]
+    fn read_found<'a, Q, R>(
+        &'a self,
+        hash: u64,
+        key: &Q,
+        found: Found<'a, K, V>,
+        take: impl FnOnce(Found<'a, K, V>) -> R,
+    ) -> Option<R>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        if found.node().has(TIMED) && !self.read_timed(hash, key, &found) {
+            found.reading().count(false);
+            return None;
+        }
         found.reading().count(true);
         found.node().used(MAX_USES);
         if self.samples(hash) {
@@ -70,21 +128,24 @@ impl<K, V> Core<K, V> {
     where
         Q: Equivalent<K> + ?Sized,
     {
-        if let Some(reading) = self.table.readers.enter_fast()
-            && let Ok(found) = self.table.find_fast(hash, key, reading)
-            && !found.node().has(TIMED)
-        {
-            return Some(found);
-        }
-        self.glance_on(hash, key)
+        let readers = &self.table.readers;
+        let reading = match readers.enter_fast() {
+            Some(reading) => match self.table.find_fast(hash, key, reading) {
+                Ok(found) if !found.node().has(TIMED) => return Some(found),
+                Ok(found) => found.into_reading(),
+                Err(reading) => reading,
+            },
+            None => readers.enter(),
+        };
+        self.glance_on(hash, key, reading)
     }
 
     #[inline(never)]
-    fn glance_on<Q>(&self, hash: u64, key: &Q) -> Option<Found<'_, K, V>>
+    fn glance_on<'a, Q>(&'a self, hash: u64, key: &Q, reading: Reading<'a>) -> Option<Found<'a, K, V>>
     where
         Q: Equivalent<K> + ?Sized,
     {
-        let found = self.table.find(hash, key, self.table.readers.enter()).ok()?;
+        let found = self.table.find(hash, key, reading).ok()?;
         (!found.node().has(TIMED) || self.is_live(&found)).then_some(found)
     }
 

@@ -153,7 +153,7 @@ impl<K: Eq, V> Core<K, V> {
     /// The plain write of a plain cache in a quiet stripe, as nearly every write is: straight code. Anything else gives the pair back.
     #[inline(always)]
     fn write_fast(&self, hash: u64, key: K, value: V) -> Result<Version, (K, V)> {
-        let mut locked = self.table.stripe_number(self.table.stripe_of(hash)).lock();
+        let mut locked = self.table.stripe(hash).lock();
         let Some(look) = locked.look_fast(hash, &key, self.capacity()) else { return Err((key, value)) };
         let written = locked.write_fast(look, hash, (key, value));
         Ok(self.after_fast(locked, hash, written))
@@ -163,22 +163,32 @@ impl<K: Eq, V> Core<K, V> {
     #[inline(always)]
     pub(super) fn after_fast(&self, mut locked: Locked<'_, K, V>, hash: u64, written: Written) -> Version {
         if written.fresh {
-            self.make_room(&mut locked, 0);
-            self.account(locked.weight_before(), locked.stripe_weight());
+            return self.after_fresh(locked, hash, written.version);
         }
         let reclaim = locked.wants_reclaim();
-        let grown = locked.stripe_weight() > locked.weight_before();
         drop(locked);
-        if grown && !self.is_within_capacity() {
+        if reclaim {
+            self.reclaim_stripe(self.table.stripe_of(hash));
+        }
+        written.version
+    }
+
+    /// The same for a key that was absent: now it must have room.
+    #[inline(always)]
+    fn after_fresh(&self, mut locked: Locked<'_, K, V>, hash: u64, version: Version) -> Version {
+        self.make_room(&mut locked, 0);
+        let (before, after) = (locked.weight_before(), locked.stripe_weight());
+        self.account(before, after);
+        let reclaim = locked.wants_reclaim();
+        drop(locked);
+        if after > before && !self.is_within_capacity() {
             self.settle();
         }
         if reclaim {
             self.reclaim_stripe(self.table.stripe_of(hash));
         }
-        if written.fresh {
-            self.missed(hash, 1);
-        }
-        written.version
+        self.missed(hash, 1);
+        version
     }
 
     #[inline(never)]

@@ -48,6 +48,7 @@ impl Bucket {
     }
 
     /// Fills a free place. Under the stripe's lock.
+    #[inline(always)]
     pub(super) fn occupy(&self, at: usize, tag: u8, slot: u32) {
         self.slots[at].store(slot, Ordering::Release);
         shown();
@@ -56,12 +57,14 @@ impl Bucket {
     }
 
     /// Puts another slot in the place of the one there. Under the stripe's lock.
+    #[inline(always)]
     pub(super) fn swap(&self, at: usize, slot: u32) {
         self.slots[at].store(slot, Ordering::Release);
         shown();
     }
 
     /// Empties a place. Under the stripe's lock.
+    #[inline(always)]
     pub(super) fn vacate(&self, at: usize) {
         self.set_byte(at, 0);
         shown();
@@ -91,6 +94,7 @@ impl Bucket {
         }
     }
 
+    #[inline(always)]
     fn set_byte(&self, at: usize, byte: u8) {
         let (half, shift) = (at / 8, at % 8 * 8);
         // Relaxed load: only lock holders write. Release: pairs with the acquire in `tags`.

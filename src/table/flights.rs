@@ -163,12 +163,12 @@ impl<K, V> Locked<'_, K, V> {
         self.state.flights.get(hash, key).cloned()
     }
 
-    /// From here on the flight is found by its key. No other may be.
-    pub(crate) fn open(&mut self, hash: u64, flight: Arc<Flight<K, V>>) {
+    /// From here on the flight is found by its key, until its lease is overdue at `until`. No other may be.
+    pub(crate) fn open(&mut self, hash: u64, flight: Arc<Flight<K, V>>, until: u64) {
         self.state.quiet = false;
         flight.set_mark(self.state.revision);
         let flights = &mut self.state.flights;
-        flights.next_overdue = flights.next_overdue.min(flight.due().0);
+        flights.next_overdue = flights.next_overdue.min(until);
         flights.open.insert_unique(place(hash), Open { hash, flight, failed: false }, |open| place(open.hash));
         self.count_flights();
     }

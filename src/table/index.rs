@@ -90,6 +90,12 @@ impl Index {
     /// The entry with this hash whose slot `is` accepts. Under the stripe's lock.
     #[inline(always)]
     pub(super) fn find(&self, hash: u64, mut is: impl FnMut(u32) -> bool) -> Option<Spot> {
+        self.find_map(hash, |slot| is(slot).then_some(())).map(|(spot, ())| spot)
+    }
+
+    /// The entry with this hash of whose slot `look` makes something, and what. Under the stripe's lock.
+    #[inline(always)]
+    pub(super) fn find_map<T>(&self, hash: u64, mut look: impl FnMut(u32) -> Option<T>) -> Option<(Spot, T)> {
         let mut bucket = self.home(ordinal(hash));
         for _ in 0..self.buckets.len() {
             let line = &self.buckets[bucket];
@@ -98,8 +104,8 @@ impl Index {
             while matches != 0 {
                 let at = matches.trailing_zeros() as usize;
                 let slot = line.slot(at);
-                if is(slot) {
-                    return Some(Spot { bucket, at, slot });
+                if let Some(found) = look(slot) {
+                    return Some((Spot { bucket, at, slot }, found));
                 }
                 matches &= matches - 1;
             }
@@ -112,6 +118,7 @@ impl Index {
     }
 
     /// Links an entry that is not there yet. Under the stripe's lock; the array must have a free place.
+    #[inline]
     pub(super) fn link(&self, hash: u64, slot: u32) {
         let mut bucket = self.home(ordinal(hash));
         loop {
@@ -131,6 +138,7 @@ impl Index {
     }
 
     /// Under the stripe's lock.
+    #[inline]
     pub(super) fn unlink(&self, hash: u64, spot: Spot) {
         self.buckets[spot.bucket].vacate(spot.at);
         let mut passed = self.home(ordinal(hash));

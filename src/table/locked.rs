@@ -144,14 +144,28 @@ impl<'a, K, V> Locked<'a, K, V> {
     where
         Q: Equivalent<K> + ?Sized,
     {
-        // SAFETY: linked nodes are occupied, and the lock keeps them so.
-        let is = |slot| key.equivalent(unsafe { &self.node(slot).pair().0 });
-        self.index().find(hash, is).map(|spot| self.resident_at(spot))
+        self.find_node(hash, key).map(|(spot, node)| self.resident_of(spot, node))
+    }
+
+    /// Where the entry of `key` is, expired or not.
+    #[inline(always)]
+    pub(super) fn find_node<Q>(&self, hash: u64, key: &Q) -> Option<(Spot, &'a Node<K, V>)>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        self.index().find_map(hash, |slot| {
+            let node = self.node(slot);
+            // SAFETY: linked nodes are occupied, and the lock keeps them so.
+            key.equivalent(unsafe { &node.pair().0 }).then_some(node)
+        })
+    }
+
+    fn resident_at(&self, spot: Spot) -> Resident<'a, K, V> {
+        self.resident_of(spot, self.node(spot.slot))
     }
 
     #[inline(always)]
-    fn resident_at(&self, spot: Spot) -> Resident<'a, K, V> {
-        let node = self.node(spot.slot);
+    fn resident_of(&self, spot: Spot, node: &'a Node<K, V>) -> Resident<'a, K, V> {
         // SAFETY: the lock is held.
         Resident { spot, node, version: unsafe { self.stripe.version_of(spot.slot, node) } }
     }
@@ -237,14 +251,25 @@ impl<'a, K, V> Locked<'a, K, V> {
     #[inline(always)]
     pub(super) fn retire(&mut self, slot: u32, node: &Node<K, V>, cause: Cause) {
         if self.state.config.told {
-            // The notice is a pin: the value lives until the listener has heard of it.
-            // SAFETY: the lock is held, and the node not yet retired.
-            unsafe { self.stripe.pin(slot, node) };
-            self.state.notices.push((slot, cause));
+            self.notice(slot, node, cause);
         }
         node.retire();
+        self.give_up(slot, cause);
+    }
+
+    /// The rest of retiring, for a node that is marked as retired, of whom nobody is told.
+    #[inline(always)]
+    pub(super) fn give_up(&mut self, slot: u32, cause: Cause) {
         self.state.counts.left(cause);
         self.state.retired.push(slot);
+    }
+
+    /// The notice is a pin: the value lives until the listener has heard of it.
+    #[cold]
+    fn notice(&mut self, slot: u32, node: &Node<K, V>, cause: Cause) {
+        // SAFETY: the lock is held, and the slot not yet given up.
+        unsafe { self.stripe.pin(slot, node) };
+        self.state.notices.push((slot, cause));
     }
 
     /// The mirrors that are read without the lock.
@@ -261,8 +286,8 @@ impl<'a, K, V> Locked<'a, K, V> {
 
     /// The resident entry in a slot that is in the table.
     pub(super) fn resident(&self, slot: u32) -> Resident<'a, K, V> {
-        let spot = self.index().find(self.node(slot).hash(), |other| other == slot);
-        self.resident_at(spot.expect("the table has what wheel and policy have"))
+        let node = self.node(slot);
+        self.resident_of(self.spot_of(slot, node), node)
     }
 
     /// May this stripe make room: has it more than the entry that just came?
@@ -274,10 +299,25 @@ impl<'a, K, V> Locked<'a, K, V> {
     pub(crate) fn evict(&mut self, arm: Arm, now: u64) -> bool {
         let entries = self.entries();
         let Some(slot) = self.state.policy.evict(arm, &entries) else { return false };
-        let resident = self.resident(slot);
-        self.index().unlink(resident.node.hash(), resident.spot);
-        self.forget(resident, Cause::Evicted, now);
+        let node = self.node(slot);
+        let spot = self.spot_of(slot, node);
+        self.index().unlink(node.hash(), spot);
+        if self.state.quiet && node.is_plain() {
+            // Then this is all there is to forget.
+            self.resize(-1, (0, 1));
+            node.retire();
+            self.give_up(slot, Cause::Evicted);
+        } else {
+            self.forget(self.resident_of(spot, node), Cause::Evicted, now);
+        }
         true
+    }
+
+    /// Where an entry that is in the table lies.
+    #[inline(always)]
+    fn spot_of(&self, slot: u32, node: &Node<K, V>) -> Spot {
+        let spot = self.index().find(node.hash(), |other| other == slot);
+        spot.expect("the table has what wheel and policy have")
     }
 
     /// What the entry that would be evicted next is worth for each unit of its weight. `None` when nothing here may be evicted.
@@ -330,6 +370,19 @@ impl<'a, K, V> Locked<'a, K, V> {
     /// This many entries are expected from now on.
     pub(crate) fn expect(&mut self, entries: Option<usize>) {
         self.state.config.expected = entries;
+    }
+
+    /// Hits of these entries have more to see to than their count from now on: those whose ordinals have no bit of `mask`.
+    pub(crate) fn watch(&mut self, mask: u32) {
+        self.state.watch = mask;
+        let index = self.index();
+        let entries = (0..index.len()).flat_map(|bucket| index.spots(bucket)).map(|spot| self.node(spot.slot));
+        entries.filter(|node| self.is_watched(node.hash())).for_each(Node::attend);
+    }
+
+    #[inline(always)]
+    pub(super) fn is_watched(&self, hash: u64) -> bool {
+        ordinal(hash) & self.state.watch == 0
     }
 
     pub(crate) fn counts(&self) -> Counts {

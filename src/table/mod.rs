@@ -38,6 +38,7 @@ pub(crate) use self::pin::Pinned;
 pub(crate) use self::plain::Look;
 pub(crate) use self::plain::Written;
 pub(crate) use self::put::Refusal;
+pub(crate) use self::reader::Reading;
 pub(crate) use self::reclaim::Effects;
 pub(crate) use self::stripe::Found;
 pub(crate) use self::stripes::MOST_STRIPES;

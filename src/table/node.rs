@@ -34,11 +34,16 @@ pub(crate) const CLAIMED: u8 = 1 << 7;
 /// Was written while its key's history had been forgotten, so its source may lie below what the key once had.
 pub(crate) const UNSURE: u8 = 1 << 6;
 
+/// In the byte of the use counter: a hit has more to see to than to count, as the entry is `TIMED` or its key is watched. So a hit learns
+/// from one byte all that it must.
+const ATTENDED: u8 = 1 << 7;
+
 /// All zeros is a vacant node: `Chunk::new` relies on it.
 pub(crate) struct Node<K, V> {
     revision: AtomicU64,
     hash_low: AtomicU32,
     hash_high: AtomicU16,
+    /// Hits since the policy last looked, and [`ATTENDED`].
     uses: AtomicU8,
     flags: AtomicU8,
     pair: UnsafeCell<MaybeUninit<(K, V)>>,
@@ -60,13 +65,14 @@ impl<K, V> Node<K, V> {
     ///
     /// # Safety
     /// The slot was handed out by the slab and nobody else has it.
-    pub(super) unsafe fn fill(&self, hash: u64, revision: u64, flags: u8, pair: (K, V)) {
+    #[inline(always)]
+    pub(super) unsafe fn fill(&self, hash: u64, revision: u64, flags: u8, watched: bool, pair: (K, V)) {
         // SAFETY: the caller has the slot to itself.
         unsafe { (*self.pair.get()).write(pair) };
         self.revision.store(revision, Ordering::Relaxed);
         self.hash_low.store(hash as u32, Ordering::Relaxed);
         self.hash_high.store((hash >> 32) as u16, Ordering::Relaxed);
-        self.uses.store(0, Ordering::Relaxed);
+        self.uses.store(if watched || flags & TIMED != 0 { ATTENDED } else { 0 }, Ordering::Relaxed);
         self.flags.store(flags | OCCUPIED, Ordering::Relaxed);
     }
 
@@ -139,16 +145,31 @@ impl<K, V> Node<K, V> {
     /// Hits since the policy last looked. Relaxed: a lost hit costs nothing but its count.
     #[inline(always)]
     pub(crate) fn uses(&self) -> u8 {
-        self.uses.load(Ordering::Relaxed)
+        self.uses.load(Ordering::Relaxed) & !ATTENDED
     }
 
     #[inline(always)]
     pub(crate) fn set_uses(&self, uses: u8) {
-        self.uses.store(uses, Ordering::Relaxed);
+        let attended = self.uses.load(Ordering::Relaxed) & ATTENDED;
+        self.uses.store(attended | uses, Ordering::Relaxed);
+    }
+
+    /// Makes hits of the entry see to more than their count, from now on. A reader that counts at this moment may undo it.
+    pub(super) fn attend(&self) {
+        self.uses.store(self.uses.load(Ordering::Relaxed) | ATTENDED, Ordering::Relaxed);
+    }
+
+    /// A hit that has nothing to see to but its count, which is stored unless it is saturated at `most`. Otherwise false: see [`used`](Self::used).
+    #[inline(always)]
+    pub(crate) fn used_plainly(&self, most: u8) -> bool {
+        let uses = self.uses.load(Ordering::Relaxed);
+        if uses < most {
+            self.uses.store(uses + 1, Ordering::Relaxed);
+        }
+        uses <= most
     }
 
     /// A hit: no store once the counter is saturated.
-    #[inline(always)]
     pub(crate) fn used(&self, most: u8) {
         let uses = self.uses();
         if uses < most {

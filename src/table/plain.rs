@@ -35,7 +35,7 @@ impl<K, V> Look<'_, K, V> {
         self.old.map(|(_, node)| Version::new(0, node.revision()))
     }
 
-    pub(crate) fn is_absent(&self) -> bool {
+    pub(crate) fn is_absent(self) -> bool {
         self.old.is_none()
     }
 }
@@ -57,9 +57,7 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
         if !self.state.quiet || capacity == 0 {
             return None;
         }
-        // SAFETY: linked nodes are occupied, and the lock keeps them so.
-        let found = self.index().find(hash, |slot| key.equivalent(unsafe { &self.node(slot).pair().0 }));
-        let old = found.map(|spot| (spot, self.node(spot.slot)));
+        let old = self.find_node(hash, key);
         old.is_none_or(|(_, node)| node.is_plain()).then_some(Look { old, hidden: false })
     }
 
@@ -73,13 +71,13 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
         let version = Version::new(0, self.state.revision);
         let hash = look.old.map_or(hash & HASH_MASK, |(_, node)| node.hash());
         // SAFETY: just taken from the slab, and the lock is held; nobody else has the slot until it is linked.
-        unsafe { node.fill(hash, version.revision(), 0, pair) };
+        unsafe { node.fill(hash, version.revision(), 0, self.is_watched(hash), pair) };
         match look.old {
             Some((spot, old)) => {
                 node.set_uses(old.uses());
                 self.show(spot, old, look.hidden, slot);
                 self.state.policy.replace(spot.slot, slot, 1, 1);
-                self.retire(spot.slot, old, Cause::Replaced);
+                self.give_up(spot.slot, Cause::Replaced);
             }
             None => self.link(Fresh { slot, node, version }, &Plain { hash, leased: false }),
         }

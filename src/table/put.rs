@@ -251,7 +251,7 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
                 self.fill_times(slot, flags, special);
             }
             let node = slab.node(slot);
-            node.fill(hash, version.revision(), flags, pair);
+            node.fill(hash, version.revision(), flags, self.is_watched(hash), pair);
             Fresh { slot, node, version }
         }
     }

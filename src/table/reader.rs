@@ -330,6 +330,11 @@ impl Announced {
         self.nodes.binary_search(&address).is_ok()
     }
 
+    /// Is nobody using any node?
+    pub(super) fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
     /// Is a reader anywhere between opening a look-up and its end?
     pub(super) fn in_table(&self) -> bool {
         self.in_table

@@ -6,8 +6,10 @@
 
 use std::alloc::Layout;
 use std::alloc::handle_alloc_error;
+use std::ptr::NonNull;
 use std::sync::OnceLock;
 
+use crate::sync::AtomicBool;
 use crate::sync::AtomicPtr;
 use crate::sync::AtomicU32;
 use crate::sync::AtomicU64;
@@ -109,6 +111,8 @@ pub(super) struct Slab<K, V> {
     first_length: u32,
     /// Every other chunk holds `1 << shift` nodes.
     shift: u32,
+    /// Some node has been pinned: before that, reclaiming has no pins to look at.
+    has_pins: AtomicBool,
     /// Slots below have been handed out at least once. Written by the lock's holder.
     fresh: AtomicU32,
 }
@@ -150,6 +154,7 @@ impl<K, V> Slab<K, V> {
             first: AtomicPtr::new(std::ptr::null_mut()),
             first_length: expected.clamp(FEWEST, most) as u32,
             shift: (expected / 16).max(1).ilog2().clamp(5, 13),
+            has_pins: AtomicBool::new(false),
             fresh: AtomicU32::new(0),
         }
     }
@@ -186,15 +191,19 @@ impl<K, V> Slab<K, V> {
     #[inline(always)]
     pub(super) unsafe fn node_unless_nil(&self, slot: u32) -> Option<&Node<K, V>> {
         // `NIL` is above every slot, so the common case asks for it by the way.
-        if slot >= self.first_length && slot == NIL {
-            return None;
+        if slot < self.first_length {
+            // SAFETY: as in `node`.
+            let node = unsafe { NonNull::new_unchecked(self.first.load(Ordering::Acquire).add(slot as usize)) };
+            // SAFETY: as in `node`.
+            return Some(unsafe { node.as_ref() });
         }
         // SAFETY: passed on.
-        Some(unsafe { self.node(slot) })
+        if slot == NIL { None } else { Some(unsafe { self.node_beyond(slot) }) }
     }
 
     /// # Safety
     /// As for `node`, and the slot is not in the first chunk.
+    #[cold]
     #[inline(always)]
     unsafe fn node_beyond(&self, slot: u32) -> &Node<K, V> {
         let (chunk, at) = self.position(slot);
@@ -270,9 +279,18 @@ impl<K, V> Slab<K, V> {
     /// # Safety
     /// As for `node`.
     pub(super) unsafe fn pins(&self, slot: u32) -> &AtomicU32 {
+        if !self.has_pins() {
+            // Release, as in `has_pins`. Before the pin is counted, so whoever is past the barrier that shows the one sees the other.
+            self.has_pins.store(true, Ordering::Release);
+        }
         // SAFETY: passed on.
         let (chunk, at) = unsafe { self.chunk(slot) };
         chunk.pins.ensure(at, chunk.length, || AtomicU32::new(0))
+    }
+
+    /// Whether a node may be pinned. Acquire: pairs with the release in `pins`.
+    pub(super) fn has_pins(&self) -> bool {
+        self.has_pins.load(Ordering::Acquire)
     }
 
     /// Whether anyone pins the node, without making the column of pins.

@@ -13,6 +13,7 @@ use crate::sync::AtomicU64;
 use crate::sync::AtomicUsize;
 use crate::sync::Mutex;
 use crate::sync::Ordering;
+use crate::sync::prefetch;
 use crate::time::Wheel;
 use crate::time::deadline;
 
@@ -64,6 +65,8 @@ pub(super) struct State<K, V> {
     /// weighs 1: then a plain write has nothing to see to but its own. Whatever ends the quiet says so at once; that it is quiet again is seen by the next
     /// transition.
     pub(super) quiet: bool,
+    /// Hits of which entries have more to see to than their count: those whose ordinals have none of these bits.
+    pub(super) watch: u32,
     pub(super) slots: Slots,
     pub(super) revision: u64,
     pub(super) policy: Policy,
@@ -122,6 +125,7 @@ impl<K, V> Stripe<K, V> {
             notices: Vec::new(),
             telling: false,
             quiet: false,
+            watch: u32::MAX,
             config,
         };
         let index = Box::new(Index::new(1));
@@ -157,12 +161,7 @@ impl<K, V> Stripe<K, V> {
     /// The entry of `key`, expired or not, if it is at the first match of its home bucket, as nearly every hit is. Without a lock; it
     /// stays as it is found for as long as the answer lives.
     #[inline(always)]
-    pub(crate) fn find_fast<'a, Q>(
-        &'a self,
-        hash: u64,
-        key: &Q,
-        reading: FastReading<'a>,
-    ) -> Result<Found<'a, K, V>, FastReading<'a>>
+    pub(crate) fn find_fast<'a, Q>(&'a self, hash: u64, key: &Q, reading: FastReading<'a>) -> Result<Found<'a, K, V>, Reading<'a>>
     where
         Q: Equivalent<K> + ?Sized,
     {
@@ -170,20 +169,42 @@ impl<K, V> Stripe<K, V> {
         let count = self.bucket_count.load(Ordering::Acquire);
         // SAFETY: `reading` is open, so buckets that were current after it was opened are not dropped, and `home` is below their number.
         let bucket = unsafe { &*self.buckets.load(Ordering::Acquire).add(home(ordinal(hash), count)) };
-        let matches = bucket.tags().matching(tag(hash));
+        // Not `tag(hash)`: the few entries whose byte is zero are left to `find`, and nobody pays for telling them apart.
+        let matches = bucket.tags().matching(hash as u8);
         if matches == 0 {
-            return Err(reading);
+            return Err(reading.into_reading());
         }
         let place = matches.trailing_zeros() as usize;
         let slot = bucket.slot(place);
         // SAFETY: if it is not `NIL`, the slot was published in a bucket, and `reading` is open.
-        let Some(node) = (unsafe { self.slab.node_unless_nil(slot) }) else { return Err(reading) };
+        let Some(node) = (unsafe { self.slab.node_unless_nil(slot) }) else { return Err(reading.into_reading()) };
         reading.protect(node.address());
         // SAFETY: if it is still linked after it was announced, the hazard word keeps it from here on.
         if bucket.slot(place) != slot || !key.equivalent(unsafe { &node.pair().0 }) {
-            return Err(reading);
+            return Err(reading.into_reading());
         }
         Ok(Found { stripe: self, slot, node, reading: reading.into_reading() })
+    }
+
+    /// Asks for the bucket in which a look-up will begin.
+    pub(super) fn prefetch_bucket(&self, hash: u64) {
+        let home = home(ordinal(hash), self.bucket_count.load(Ordering::Acquire));
+        prefetch(self.buckets.load(Ordering::Acquire).wrapping_add(home));
+    }
+
+    /// Asks for the node that `find_fast` would look at.
+    pub(super) fn prefetch_node(&self, hash: u64, _reading: &Reading<'_>) {
+        let count = self.bucket_count.load(Ordering::Acquire);
+        // SAFETY: as in `find_fast`: the reading is open.
+        let bucket = unsafe { &*self.buckets.load(Ordering::Acquire).add(home(ordinal(hash), count)) };
+        let matches = bucket.tags().matching(hash as u8);
+        if matches == 0 {
+            return;
+        }
+        // SAFETY: if it is not `NIL`, the slot was published in a bucket, and the reading is open.
+        if let Some(node) = unsafe { self.slab.node_unless_nil(bucket.slot(matches.trailing_zeros() as usize)) } {
+            prefetch(node);
+        }
     }
 
     /// The entry of `key`, expired or not, wherever it is. Without a lock; it stays as it is found for as long as the answer lives.
@@ -309,6 +330,11 @@ impl<'a, K, V> Found<'a, K, V> {
         let cell = unsafe { self.stripe.slab.refresh(self.slot) };
         // Relaxed: written before the entry was published, and not since.
         Refresh { at: cell.at.load(Ordering::Relaxed), took: cell.took.load(Ordering::Relaxed) }
+    }
+
+    /// Lets go of the entry, to look on.
+    pub(crate) fn into_reading(self) -> Reading<'a> {
+        self.reading
     }
 
     /// From here only the entry is held, not the table: a closure may take its time.

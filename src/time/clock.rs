@@ -94,7 +94,7 @@ impl Clock {
 
     /// A clock that shows what `source` says, except that it never goes backwards.
     ///
-    /// Costs one allocation, and one atomic update shared by all threads whenever the time is read. Neither blocks
+    /// Costs one allocation, and one atomic update shared by all threads whenever the time has moved. Neither blocks
     /// nor panics.
     ///
     /// See [`TimeSource`] for an example.
@@ -118,6 +118,10 @@ impl<T: TimeSource + ?Sized> Clamped<T> {
     fn now(&self) -> u64 {
         let shown = nanos(self.source.now()).min(LAST);
         // Relaxed is enough: updates of one atomic have one order, and nothing else is published through it.
+        let latest = self.latest.load(Relaxed);
+        if shown <= latest {
+            return latest;
+        }
         self.latest.fetch_max(shown, Relaxed).max(shown)
     }
 }
