@@ -106,8 +106,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         self.core.glance(self.hash(key), key).is_some()
     }
 
-    /// The values of many keys, cloned, in their order: as so many [`get`](Self::get)s, and at their cost. Others may write in between;
-    /// for the values of one moment see [`get_many_snapshot`](Self::get_many_snapshot).
+    /// The values of many keys, cloned, in their order: as so many [`get`](Self::get)s, and at their cost; where the cache is larger than
+    /// the processor's caches, at about half of it, as the memory of the keys is waited for together. Others may write in between; for
+    /// the values of one moment see [`get_many_snapshot`](Self::get_many_snapshot).
     ///
     /// ```
     /// let cache = brindle::Cache::new(100);
@@ -119,7 +120,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized + 'a,
         V: Clone,
     {
-        keys.into_iter().map(|key| self.get(key)).collect()
+        self.core.read_many(keys.into_iter().map(|key| (self.hash(key), key)))
     }
 
     /// The values of many keys as they were at one moment, cloned, in their order: all that a [`transaction`](Self::transaction) wrote,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use equivalent::Equivalent;
+use smallvec::SmallVec;
 
 use crate::entry::EntryRef;
 use crate::expiry::Expiry;
@@ -17,6 +18,8 @@ use crate::time::deadline;
 
 use super::Core;
 
+/// Look-ups that wait for memory together.
+pub(super) const BATCH: usize = 16;
 /// Time to idle is moved when it would move by this share of itself: coarse enough that most hits store nothing.
 const COARSE: u64 = 256;
 
@@ -39,6 +42,35 @@ impl<K, V> Core<K, V> {
             Ok(found) => self.read_found(hash, key, found, take),
             Err(reading) => self.read_on(hash, key, reading, take),
         }
+    }
+
+    /// The values of several keys, cloned, each read as any other. Where the table is larger than the processor's caches, their memory is
+    /// asked for a batch at a time.
+    pub(crate) fn read_many<'q, Q>(&self, mut keys: impl Iterator<Item = (u64, &'q Q)>) -> Vec<Option<V>>
+    where
+        Q: Equivalent<K> + ?Sized + 'q,
+        V: Clone,
+    {
+        let mut values = Vec::with_capacity(keys.size_hint().0);
+        let mut read = |(hash, key)| values.push(self.read(hash, key, |found| found.pair().1.clone()));
+        if !self.table.is_beyond_caches() {
+            keys.for_each(read);
+            return values;
+        }
+        let mut batch: SmallVec<[(u64, &'q Q); BATCH]> = SmallVec::new();
+        loop {
+            batch.extend(keys.by_ref().take(BATCH));
+            if batch.is_empty() {
+                return values;
+            }
+            self.prefetch(&batch);
+            batch.drain(..).for_each(&mut read);
+        }
+    }
+
+    /// Asks for the memory of a batch of look-ups.
+    pub(super) fn prefetch<Q: ?Sized>(&self, batch: &[(u64, &Q)]) {
+        self.table.prefetch(batch.iter().map(|&(hash, _)| hash));
     }
 
     /// A read by a thread that has used another cache since, or is inside of a read already.

@@ -11,6 +11,7 @@ use crate::rule::version::Version;
 use crate::table::Serving;
 
 use super::Core;
+use super::read::BATCH;
 
 /// Looks without a lock before the locks are taken.
 const TRIES: usize = 3;
@@ -21,9 +22,15 @@ impl<K, V: Clone> Core<K, V> {
     where
         Q: Equivalent<K> + ?Sized,
     {
-        let first = keys.iter().map(|&(hash, key)| self.read(hash, key, |found| (found.pair().1.clone(), found.version())));
         // Collected whole: everybody is read, and counted, once.
-        let first: Vec<Option<(V, Version)>> = first.collect();
+        let mut first: Vec<Option<(V, Version)>> = Vec::with_capacity(keys.len());
+        for batch in keys.chunks(BATCH) {
+            if self.table.is_beyond_caches() {
+                self.prefetch(batch);
+            }
+            let read = |&(hash, key): &(u64, &Q)| self.read(hash, key, |found| (found.pair().1.clone(), found.version()));
+            first.extend(batch.iter().map(read));
+        }
         // Absence has no version.
         let mut seen: Option<Vec<(V, Version)>> = first.into_iter().collect();
         for _ in 1..TRIES {

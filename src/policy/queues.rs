@@ -1,4 +1,4 @@
-//! The two queues of a stripe, linked by slot number through one array.
+//! The two queues of a stripe: first-in-first-out rings of slot numbers, and where in them each slot is.
 
 use super::Slot;
 
@@ -8,132 +8,171 @@ pub(super) enum Queue {
     Main = 1,
 }
 
-/// Neighbours in a circular list. The top bit of `prev` is set for an entry of main.
+/// Where a slot is: the place in its ring, and the top bit set for an entry of main.
 #[derive(Clone, Copy, Default)]
-struct Link {
-    prev: u32,
-    next: u32,
-}
+struct Place(u32);
 
 const IN_MAIN: u32 = 1 << 31;
 
-impl Link {
-    fn prev(self) -> Slot {
-        self.prev & !IN_MAIN
-    }
-
-    fn set_prev(&mut self, slot: Slot) {
-        self.prev = self.prev & IN_MAIN | slot;
+impl Place {
+    fn new(queue: Queue, at: usize) -> Self {
+        Place(at as u32 | if queue == Queue::Main { IN_MAIN } else { 0 })
     }
 
     fn queue(self) -> Queue {
-        if self.prev & IN_MAIN == 0 { Queue::Window } else { Queue::Main }
+        if self.0 & IN_MAIN == 0 { Queue::Window } else { Queue::Main }
+    }
+
+    fn at(self) -> usize {
+        (self.0 & !IN_MAIN) as usize
     }
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 struct Ring {
-    /// The oldest entry; means nothing while `len` is 0.
-    front: Slot,
-    len: u32,
+    slots: Vec<Slot>,
+    /// Where the oldest entry is; means nothing while `len` is 0.
+    front: usize,
+    len: usize,
     weight: u64,
 }
 
-/// Two first-in-first-out queues; each slot is in at most one.
+impl Ring {
+    /// The place `ahead` of the front.
+    fn place(&self, ahead: usize) -> usize {
+        let at = self.front + ahead;
+        if at < self.slots.len() { at } else { at - self.slots.len() }
+    }
+
+    /// The same entries in an array of another size, the oldest first.
+    fn resized(&self, size: usize) -> Vec<Slot> {
+        let mut slots = Vec::with_capacity(size);
+        slots.extend((0..self.len).map(|ahead| self.slots[self.place(ahead)]));
+        slots.resize(size, 0);
+        slots
+    }
+}
+
+/// Each slot is in at most one of the queues.
 #[derive(Default)]
 pub(super) struct Queues {
-    links: Vec<Link>,
     rings: [Ring; 2],
+    places: Vec<Place>,
 }
 
 impl Queues {
     pub(super) fn reserve(&mut self, slots: usize) {
-        self.links.reserve_exact(slots.saturating_sub(self.links.len()));
+        self.places.reserve_exact(slots.saturating_sub(self.places.len()));
     }
 
     pub(super) fn len(&self, queue: Queue) -> usize {
-        self.rings[queue as usize].len as usize
+        self.rings[queue as usize].len
     }
 
     pub(super) fn weight(&self, queue: Queue) -> u64 {
         self.rings[queue as usize].weight
     }
 
+    #[inline]
     pub(super) fn front(&self, queue: Queue) -> Option<Slot> {
         let ring = &self.rings[queue as usize];
-        (ring.len > 0).then_some(ring.front)
+        (ring.len > 0).then(|| ring.slots[ring.front])
     }
 
+    #[inline]
     pub(super) fn push_back(&mut self, queue: Queue, slot: Slot, weight: u64) {
-        self.make_room(slot);
         let ring = &mut self.rings[queue as usize];
+        if ring.len == ring.slots.len() {
+            return self.push_back_grown(queue, slot, weight);
+        }
+        let at = ring.place(ring.len);
+        ring.slots[at] = slot;
         ring.len += 1;
         ring.weight += weight;
-        let tag = if queue == Queue::Main { IN_MAIN } else { 0 };
-        if ring.len == 1 {
-            ring.front = slot;
-            self.links[slot as usize] = Link { prev: slot | tag, next: slot };
-            return;
-        }
-        let front = ring.front;
-        let back = self.links[front as usize].prev();
-        self.links[slot as usize] = Link { prev: back | tag, next: front };
-        self.links[back as usize].next = slot;
-        self.links[front as usize].set_prev(slot);
+        self.set_place(slot, Place::new(queue, at));
     }
 
+    /// In place of one that leaves from the middle comes the newest of its queue: no gap is left, and what comes and goes at once
+    /// moves nothing.
+    #[inline]
     pub(super) fn remove(&mut self, slot: Slot, weight: u64) {
-        let link = self.links[slot as usize];
-        let ring = &mut self.rings[link.queue() as usize];
+        let place = self.places[slot as usize];
+        let ring = &mut self.rings[place.queue() as usize];
         ring.len -= 1;
         ring.weight -= weight;
-        if ring.front == slot {
-            ring.front = link.next;
+        if place.at() == ring.front {
+            ring.front = ring.place(1);
+            return;
         }
-        self.links[link.prev() as usize].next = link.next;
-        self.links[link.next as usize].set_prev(link.prev());
+        let newest = ring.slots[ring.place(ring.len)];
+        ring.slots[place.at()] = newest;
+        self.places[newest as usize] = place;
     }
 
     /// Puts `new` where `old` is.
+    #[inline]
     pub(super) fn replace(&mut self, old: Slot, new: Slot, old_weight: u64, new_weight: u64) {
-        self.make_room(new);
-        let link = self.links[old as usize];
-        let ring = &mut self.rings[link.queue() as usize];
+        let place = self.places[old as usize];
+        let ring = &mut self.rings[place.queue() as usize];
         ring.weight = ring.weight - old_weight + new_weight;
-        if old == new {
-            return;
-        }
-        if ring.front == old {
-            ring.front = new;
-        }
-        if link.next == old {
-            let tag = link.prev & IN_MAIN;
-            self.links[new as usize] = Link { prev: new | tag, next: new };
-            return;
-        }
-        self.links[new as usize] = link;
-        self.links[link.prev() as usize].next = new;
-        self.links[link.next as usize].set_prev(new);
+        ring.slots[place.at()] = new;
+        self.set_place(new, place);
     }
 
     /// The front entry becomes the back one.
+    #[inline]
     pub(super) fn rotate(&mut self, queue: Queue) {
         let ring = &mut self.rings[queue as usize];
-        ring.front = self.links[ring.front as usize].next;
+        let (from, to) = (ring.front, ring.place(ring.len % ring.slots.len().max(1)));
+        ring.front = ring.place(1);
+        if from != to {
+            let slot = ring.slots[from];
+            ring.slots[to] = slot;
+            self.places[slot as usize] = Place::new(queue, to);
+        }
     }
 
     pub(super) fn clear(&mut self) {
-        self.links.clear();
-        self.rings = [Ring::default(); 2];
+        *self = Queues::default();
     }
 
     pub(super) fn memory(&self) -> usize {
-        self.links.capacity() * size_of::<Link>()
+        let slots: usize = self.rings.iter().map(|ring| ring.slots.capacity()).sum();
+        slots * size_of::<Slot>() + self.places.capacity() * size_of::<Place>()
     }
 
-    fn make_room(&mut self, slot: Slot) {
-        if self.links.len() <= slot as usize {
-            self.links.resize(slot as usize + 1, Link::default());
+    fn set_place(&mut self, slot: Slot, place: Place) {
+        match self.places.get_mut(slot as usize) {
+            Some(known) => *known = place,
+            None => self.set_first_place(slot, place),
+        }
+    }
+
+    #[cold]
+    fn set_first_place(&mut self, slot: Slot, place: Place) {
+        self.places.resize(slot as usize + 1, Place::default());
+        self.places[slot as usize] = place;
+    }
+
+    #[cold]
+    fn push_back_grown(&mut self, queue: Queue, slot: Slot, weight: u64) {
+        let len = self.rings[queue as usize].len;
+        self.resize(queue, len + len / 8 + 8);
+        // What one queue gains the other has mostly lost.
+        let other = if queue == Queue::Main { Queue::Window } else { Queue::Main };
+        let Ring { slots, len, .. } = &self.rings[other as usize];
+        if len + len / 4 + 8 < slots.len() {
+            self.resize(other, len + len / 8 + 8);
+        }
+        self.push_back(queue, slot, weight);
+    }
+
+    fn resize(&mut self, queue: Queue, size: usize) {
+        let ring = &mut self.rings[queue as usize];
+        ring.slots = ring.resized(size);
+        ring.front = 0;
+        for (at, &slot) in ring.slots[..ring.len].iter().enumerate() {
+            self.places[slot as usize] = Place::new(queue, at);
         }
     }
 }
@@ -152,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_order_through_replace_rotate_and_remove() {
+    fn keeps_order_through_replace_and_rotate() {
         let mut queues = Queues::default();
         for slot in 0..5 {
             queues.push_back(Queue::Main, slot, 1);
@@ -161,9 +200,33 @@ mod tests {
         queues.replace(2, 7, 1, 1);
         queues.replace(9, 8, 1, 1);
         queues.rotate(Queue::Main);
-        queues.remove(3, 1);
-        assert_eq!(drain(&mut queues, Queue::Main), [1, 7, 4, 0]);
+        assert_eq!(drain(&mut queues, Queue::Main), [1, 7, 3, 4, 0]);
         assert_eq!(drain(&mut queues, Queue::Window), [8]);
+    }
+
+    #[test]
+    fn the_newest_fills_a_gap() {
+        let mut queues = Queues::default();
+        for slot in 0..5 {
+            queues.push_back(Queue::Window, slot, 1);
+        }
+        queues.remove(1, 1);
+        queues.remove(3, 1);
+        assert_eq!(drain(&mut queues, Queue::Window), [0, 4, 2]);
+    }
+
+    #[test]
+    fn a_full_ring_turns_and_grows_in_order() {
+        let mut queues = Queues::default();
+        for slot in 0..8 {
+            queues.push_back(Queue::Main, slot, 1);
+        }
+        (0..3).for_each(|_| queues.rotate(Queue::Main));
+        queues.push_back(Queue::Main, 8, 1);
+        queues.remove(3, 1);
+        queues.push_back(Queue::Window, 3, 1);
+        assert_eq!(drain(&mut queues, Queue::Main), [4, 5, 6, 7, 0, 1, 2, 8]);
+        assert_eq!(drain(&mut queues, Queue::Window), [3]);
     }
 
     #[test]

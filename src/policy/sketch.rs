@@ -2,11 +2,13 @@
 //! now and then (Einziger, Friedman and Manes, "TinyLFU", ToS 2017), one cache line a key.
 
 /// Four rows of two words; a word holds 16 counters.
-type Block = [u64; 8];
+type Block = [u64; WORDS];
+
+const WORDS: usize = 2 * ROWS;
 
 const ROWS: usize = 4;
 const MAX: u64 = 15;
-/// The counts of an entry's share of the sketch at which all are halved.
+/// Additions for each entry between two halvings of a counter.
 const PERIOD: usize = 10;
 /// Fewer entries would be forgotten before they come back.
 const MIN_ENTRIES: usize = 128;
@@ -18,24 +20,22 @@ pub(super) struct Sketch {
     blocks: Vec<Block>,
     /// Additions since the counters were last halved.
     added: usize,
-    entries: usize,
 }
 
 impl Sketch {
     /// Room for about `entries` keys. Estimates stay what they are when the room is doubled.
     #[inline]
     pub(super) fn grow(&mut self, entries: usize) {
-        if entries > self.entries {
+        if entries > self.blocks.len() * SPAN {
             self.outgrow(entries.max(MIN_ENTRIES));
         }
     }
 
     #[cold]
     fn outgrow(&mut self, entries: usize) {
-        let wanted = entries.div_ceil(SPAN).max(1);
-        self.entries = entries;
+        let wanted = entries.div_ceil(SPAN);
         if self.blocks.is_empty() {
-            self.blocks = vec![[0; 8]; wanted];
+            self.blocks = vec![[0; WORDS]; wanted];
         }
         // A few entries too many cost less than twice the memory.
         while self.blocks.len() * 5 / 4 < wanted {
@@ -44,32 +44,34 @@ impl Sketch {
         }
     }
 
+    /// Counters that stand above the key's estimate belong to others as well and are left alone: conservative update (Estan and
+    /// Varghese, SIGCOMM 2002). So even a stream of keys that are used once leaves a new key its low estimate.
+    #[inline]
     pub(super) fn add(&mut self, hash: u32, uses: u8) {
         let index = self.index(hash);
         let Some(block) = self.blocks.get_mut(index) else { return };
-        let mut changed = 0;
-        for (word, shift) in places(hash) {
-            let room = MAX - (block[word] >> shift & MAX);
-            let step = room.min(u64::from(uses));
-            block[word] += step << shift;
-            changed |= step;
+        let bits = spread(hash);
+        let least = least(block, bits);
+        let sum = (least + u64::from(uses)).min(MAX);
+        for row in 0..ROWS {
+            let (word, shift) = place(bits, row);
+            let count = block[word] >> shift & MAX;
+            block[word] += (count.max(sum) - count) << shift;
         }
-        if changed > 0 {
-            self.added += usize::from(uses);
-            if self.added >= PERIOD * self.entries {
-                self.halve();
-            }
+        self.added += if sum > least { usize::from(uses) } else { 0 };
+        if self.added >= PERIOD * SPAN * self.blocks.len() {
+            self.halve();
         }
     }
 
+    #[inline]
     pub(super) fn estimate(&self, hash: u32) -> u8 {
         let Some(block) = self.blocks.get(self.index(hash)) else { return 0 };
-        let least = places(hash).into_iter().map(|(word, shift)| block[word] >> shift & MAX).min();
-        least.unwrap_or(0) as u8
+        least(block, spread(hash)) as u8
     }
 
     pub(super) fn clear(&mut self) {
-        self.blocks.fill([0; 8]);
+        self.blocks.fill([0; WORDS]);
         self.added = 0;
     }
 
@@ -77,10 +79,12 @@ impl Sketch {
         self.blocks.capacity() * size_of::<Block>()
     }
 
+    #[inline]
     fn index(&self, hash: u32) -> usize {
         ((u64::from(hash) * self.blocks.len() as u64) >> 32) as usize
     }
 
+    #[cold]
     fn halve(&mut self) {
         for word in self.blocks.iter_mut().flatten() {
             *word = *word >> 1 & 0x7777_7777_7777_7777;
@@ -89,14 +93,28 @@ impl Sketch {
     }
 }
 
-/// Word and shift of a key's counter in each row.
-fn places(hash: u32) -> [(usize, u32); ROWS] {
-    // The block is chosen by the high bits; mixing again frees the rows from that choice.
-    let bits = hash.wrapping_mul(0x9e37_79b1);
-    std::array::from_fn(|row| {
-        let bits = bits >> (12 + 5 * row as u32);
-        (2 * row + (bits & 1) as usize, (bits >> 1 & 15) * 4)
-    })
+/// The least of a key's counters.
+#[inline]
+fn least(block: &Block, bits: u32) -> u64 {
+    let mut least = MAX;
+    for row in 0..ROWS {
+        let (word, shift) = place(bits, row);
+        least = least.min(block[word] >> shift & MAX);
+    }
+    least
+}
+
+/// The block is chosen by the high bits of a hash; mixing again frees the rows from that choice.
+#[inline]
+fn spread(hash: u32) -> u32 {
+    hash.wrapping_mul(0x9e37_79b1) >> 12
+}
+
+/// Word and shift of a key's counter in a row: five bits of its own.
+#[inline]
+fn place(bits: u32, row: usize) -> (usize, u32) {
+    let bits = bits >> (5 * row);
+    (2 * row + (bits & 1) as usize, bits << 1 & 60)
 }
 
 #[cfg(test)]
@@ -121,7 +139,7 @@ mod tests {
         }
         assert_eq!(sketch.estimate(7), MAX as u8);
         sketch.halve();
-        assert_eq!(sketch.estimate(7), 7);
+        assert_eq!(sketch.estimate(7), MAX as u8 / 2);
     }
 
     #[test]

@@ -53,13 +53,12 @@ impl Policy {
     pub(crate) fn admit(&mut self, slot: Slot, hash: u32, weight: u64) {
         self.sketch.grow(self.len() + 1);
         self.sketch.add(hash, 1);
-        let known = self.ghosts.take(hash);
-        let queue = if self.belongs_in_main(known, weight) { Queue::Main } else { Queue::Window };
+        let queue = if self.belongs_in_main(hash, weight) { Queue::Main } else { Queue::Window };
         self.queues.push_back(queue, slot, weight);
     }
 
-    fn belongs_in_main(&self, known: bool, weight: u64) -> bool {
-        if known && self.arm.rule == Rule::Ghost {
+    fn belongs_in_main(&mut self, hash: u32, weight: u64) -> bool {
+        if self.arm.rule == Rule::Ghost && self.ghosts.take(hash) {
             return true;
         }
         // While nothing needs to be evicted, what the window has no room for goes to main.
@@ -167,9 +166,13 @@ impl Policy {
     }
 
     fn duel(&mut self, candidate: Slot, entries: &impl Entries) -> Option<Slot> {
+        let margin = u8::from(self.arm.rule == Rule::StrictDuel);
+        // The usual candidate is new: it cannot win, and main need not be looked at.
+        if !self.weighted && self.queues.len(Queue::Main) > 0 && self.frequency(candidate, entries) <= margin {
+            return Some(candidate);
+        }
         for _ in 0..MAX_STEPS {
             let Some(victim) = self.step_main(entries) else { continue };
-            let margin = u8::from(self.arm.rule == Rule::StrictDuel);
             if self.beats(candidate, victim, margin, entries) {
                 self.promote(candidate, entries);
                 return Some(victim);

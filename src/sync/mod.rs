@@ -2,6 +2,7 @@
 //! asymmetric barrier. Nothing of the cache is known here; a model checker is put in by changing this room alone.
 
 mod barrier;
+mod prefetch;
 mod shown;
 mod thread;
 mod waiter;
@@ -23,6 +24,7 @@ pub(crate) use parking_lot::MutexGuard;
 pub(crate) use self::barrier::heavy_barrier;
 pub(crate) use self::barrier::light_asymmetric_barrier;
 pub(crate) use self::barrier::light_barrier;
+pub(crate) use self::prefetch::prefetch;
 pub(crate) use self::shown::shown;
 #[cfg(test)]
 pub(crate) use self::shown::whenever_shown;

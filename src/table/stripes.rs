@@ -10,6 +10,7 @@ use crate::unwind::Panic;
 use crate::unwind::keep_first;
 use crate::unwind::resume;
 
+use super::node::Node;
 use super::pin::Pin;
 use super::pin::Pinned;
 use super::reader::FastReading;
@@ -22,6 +23,9 @@ use super::stripe::Stripe;
 const STRIPE_SHIFT: u32 = super::node::HASH_BITS;
 /// As many stripes as these bits can tell apart.
 pub(crate) const MOST_STRIPES: usize = 1 << (u64::BITS - STRIPE_SHIFT);
+
+/// Bytes.
+const NEAR: usize = 2 << 20;
 
 pub(crate) struct Table<K, V> {
     stripes: Box<[Stripe<K, V>]>,
@@ -43,13 +47,26 @@ impl<K, V> Table<K, V> {
     /// The stripe of `hash`.
     #[inline(always)]
     pub(crate) fn stripe(&self, hash: u64) -> &Stripe<K, V> {
-        // SAFETY: `stripe_of` is below the number of stripes, a power of two.
-        unsafe { self.stripes.get_unchecked(self.stripe_of(hash)) }
+        &self.stripes[self.stripe_of(hash)]
     }
 
     #[inline(always)]
     pub(crate) fn stripe_number(&self, number: usize) -> &Stripe<K, V> {
         &self.stripes[number]
+    }
+
+    /// Asks for the memory that the look-ups of these hashes will need: their buckets, then the nodes that the buckets lead to. Beyond the
+    /// processor's caches look-ups wait for it together, then. Advice only: nothing that is found here is believed.
+    pub(crate) fn prefetch(&self, hashes: impl Iterator<Item = u64> + Clone) {
+        hashes.clone().for_each(|hash| self.stripe(hash).prefetch_bucket(hash));
+        let reading = self.readers.enter();
+        hashes.for_each(|hash| self.stripe(hash).prefetch_node(hash, &reading));
+    }
+
+    /// Are the nodes in use more than the nearer of the processor's caches usually hold?
+    pub(crate) fn is_beyond_caches(&self) -> bool {
+        // The stripes hold about as much as each other.
+        self.stripes[0].entries() * self.stripes.len() * size_of::<Node<K, V>>() > NEAR
     }
 
     pub(crate) fn stripes(&self) -> &[Stripe<K, V>] {

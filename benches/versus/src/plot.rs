@@ -221,9 +221,10 @@ fn range(places: impl Iterator<Item = f64>, floor: f64) -> std::ops::Range<f64> 
     least..most + more
 }
 
-/// Three digits that count.
+/// Three digits that count, and no more than it has.
 pub fn short(value: f64) -> String {
     match value.abs() {
+        whole if whole < 1e4 && whole.fract() == 0.0 => format!("{value:.0}"),
         large if large >= 1e6 => format!("{:.2}M", value / 1e6),
         large if large >= 1e4 => format!("{:.1}k", value / 1e3),
         middle if middle >= 100.0 => format!("{value:.0}"),
