@@ -56,3 +56,32 @@ impl Client<'_> {
 fn drawn(turns: &AtomicUsize, requests: usize) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || Some(turns.fetch_add(1, Ordering::Relaxed)).filter(|&turn| turn < requests))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contenders::ALL;
+
+    fn contender(name: &str) -> &'static Contender {
+        ALL.iter().find(|contender| contender.name == name).expect("a contender's name")
+    }
+
+    #[test]
+    fn each_request_is_made_once_whoever_makes_it() {
+        let trace = Trace::sized("t", (0..10_000).map(|n| (n % 100, 1 + n % 7)));
+        for threads in [1, 4] {
+            let served = replay(contender("brindle"), &trace, 10_000, threads).expect("it weighs");
+            assert_eq!(served.requests, 10_000);
+            // A key is missed once, or by all threads at one time.
+            assert!((10_000 - 100 * threads as u64..=9_900).contains(&served.hits), "{served:?}");
+        }
+    }
+
+    #[test]
+    fn one_that_evicts_later_has_no_more_than_its_capacity() {
+        // It would hold the whole loop for as long as its thread sleeps.
+        let trace = Trace::new("t", (0..200).cycle().take(4_000));
+        let served = replay(contender("stretto"), &trace, 20, 1).expect("it takes all that have no sizes");
+        assert!(served.hits < 800, "{served:?}");
+    }
+}

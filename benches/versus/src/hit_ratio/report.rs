@@ -188,3 +188,41 @@ fn threads(results: &Results) -> String {
     let head: Vec<_> = [""].into_iter().chain(names.iter().map(String::as_str)).collect();
     format!("Points lost, mean (most).\n\n{}", grid::markdown(&head, lines))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hit_ratio::policies::LRU;
+    use crate::hit_ratio::served::Served;
+    use crate::hit_ratio::trace::Trace;
+
+    fn results() -> Results {
+        let players = vec![("brindle", Role::Own), ("a", Role::Peer), ("b", Role::Peer), (LRU, Role::Simulated)];
+        let players = [players, vec![("optimum", Role::Optimum)]].concat();
+        let trace = Trace::new("t", (0..100).map(|n| n % 10));
+        let row = |threads, capacity, hits: &[u64]| {
+            let mut row = Row::new(&trace, None, capacity, threads, 5);
+            for (served, &hits) in row.served.iter_mut().zip(hits) {
+                *served = Some(Served { requests: 100, hits, ..Served::default() });
+            }
+            row
+        };
+        let rows = vec![row(1, 5, &[40, 42, 71, 30, 70]), row(1, 20, &[60, 50, 50, 30, 70]), row(2, 5, &[39, 42, 42])];
+        Results { players, rows }
+    }
+
+    fn has(page: &str, line: &str) {
+        assert!(page.lines().any(|other| other == line), "{line}\n\nis not in\n\n{page}");
+    }
+
+    #[test]
+    fn the_best_the_impossible_and_the_missed_are_marked() {
+        let page = markdown(&vec![("machine", "one".to_owned())], &results());
+        has(&page, "- machine: one");
+        has(&page, "| t | 5 | 40.00 | **42.00** | (71.00) | 30.00 | 70.00 |");
+        has(&page, "| t | 20 | **60.00** | 50.00 | 50.00 | 30.00 | 70.00 |");
+        has(&page, "| t | 5 | 40.00 | a | 2.00 |");
+        has(&page, "| brindle | 50.00 | 20.00 | 2.00 (t, 5) | 0 |");
+        has(&page, "| brindle | 1.00 (1.00) |");
+    }
+}
