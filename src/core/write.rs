@@ -38,11 +38,10 @@ impl How {
     pub(crate) const PLAIN: How =
         How { claim: Claim::Unversioned, condition: Condition::Always, ttl: None, refuse_heavy: false, took: 0 };
 
-    /// Does it ask for nothing?
+    /// Does it ask for nothing, but perhaps for a state to find the key in?
     #[inline(always)]
     fn is_plain(&self) -> bool {
-        let unconditional = matches!((self.claim, self.condition), (Claim::Unversioned, Condition::Always));
-        unconditional && self.ttl.is_none() && !self.refuse_heavy
+        matches!(self.claim, Claim::Unversioned) && self.ttl.is_none() && !self.refuse_heavy
     }
 }
 
@@ -137,9 +136,10 @@ impl<K: Eq, V> Core<K, V> {
     #[inline(always)]
     pub(crate) fn write(&self, hash: u64, key: K, value: V, how: How) -> Result<Version, Failure<K, V>> {
         if self.plain && how.is_plain() {
-            return match self.write_fast(hash, key, value) {
-                Ok(version) => Ok(version),
-                Err(pair) => self.write_plain(hash, pair),
+            return match (self.write_fast(hash, key, value, how.condition), how.condition) {
+                (Ok(version), _) => Ok(version),
+                (Err(pair), Condition::Always) => self.write_plain(hash, pair),
+                (Err(pair), Condition::If(_)) => self.write_special(hash, pair, how, &[]),
             };
         }
         self.write_special(hash, (key, value), how, &[])
@@ -152,9 +152,12 @@ impl<K: Eq, V> Core<K, V> {
 
     /// The plain write of a plain cache in a quiet stripe, as nearly every write is: straight code. Anything else gives the pair back.
     #[inline(always)]
-    fn write_fast(&self, hash: u64, key: K, value: V) -> Result<Version, (K, V)> {
+    fn write_fast(&self, hash: u64, key: K, value: V, condition: Condition) -> Result<Version, (K, V)> {
         let mut locked = self.table.stripe(hash).lock();
         let Some(look) = locked.look_fast(hash, &key, self.capacity()) else { return Err((key, value)) };
+        if !condition.holds(look.version()) {
+            return Err((key, value));
+        }
         let written = locked.write_fast(look, hash, (key, value));
         Ok(self.after_fast(locked, hash, written))
     }

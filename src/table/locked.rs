@@ -11,6 +11,7 @@ use crate::rule::tombstone::admit_invalidation;
 use crate::rule::version::Version;
 use crate::sync::MutexGuard;
 use crate::sync::Ordering;
+use crate::sync::prefetch;
 use crate::time::deadline;
 
 use super::flights::Ended;
@@ -310,7 +311,20 @@ impl<'a, K, V> Locked<'a, K, V> {
         } else {
             self.forget(self.resident_of(spot, node), Cause::Evicted, now);
         }
+        self.look_ahead();
         true
+    }
+
+    /// Asks for the memory of the next to go: its node, then, an eviction later, its bucket.
+    #[inline(always)]
+    fn look_ahead(&self) {
+        if let Some(slot) = self.state.policy.upcoming(2) {
+            prefetch(self.node(slot));
+        }
+        if let Some(slot) = self.state.policy.upcoming(0) {
+            let index = self.index();
+            prefetch(index.bucket(index.home(ordinal(self.node(slot).hash()))));
+        }
     }
 
     /// Where an entry that is in the table lies.
