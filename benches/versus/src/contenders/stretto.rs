@@ -75,8 +75,8 @@ pub struct Costing<K: Key, V: Value, C: Coster<Value = V>> {
 }
 
 impl Family for Stretto {
-    const NAME: &'static str = "stretto";
     const MORE_ROOM: bool = true;
+    const NAME: &'static str = "stretto";
 
     type Of<K: Key, V: Value> = Costing<K, V, DefaultCoster<V>>;
     type Weighing<K: Key, V: Weigh> = Costing<K, V, ByValue<V>>;
