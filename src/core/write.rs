@@ -76,13 +76,15 @@ impl<K: Eq, V> Core<K, V> {
         if how.ttl.is_some() || claim != Claim::Unversioned {
             self.keep_time();
         }
-        let now = self.now().unwrap_or(0);
+        let asked = self.now();
+        let now = asked.unwrap_or(0);
         let How { condition, refuse_heavy, ttl, .. } = how;
         let after = |ttl: Option<Duration>| ttl.map_or(deadline::NEVER, |ttl| deadline::after(now, ttl));
         let due = after(ttl.or(self.settings.time_to_live));
         let idle = after(self.settings.time_to_idle);
         let fixed = Special {
             hash,
+            now: asked,
             weight,
             due,
             last: due,
@@ -220,7 +222,8 @@ impl<K: Eq, V> Core<K, V> {
     fn put(&self, terms: &impl Terms, pair: (K, V)) -> Result<Version, Refused<K, V>> {
         // Out here, so that a panic of the key's `Eq`, or of what runs after the unlock, drops them when the lock is gone.
         let (mut pair, mut refused) = (Some(pair), None);
-        let put = self.transition_in(self.table.stripe_of(terms.hash()), |locked, now| {
+        let now = terms.now().or_else(|| self.now());
+        let put = self.transition_at(self.table.stripe_of(terms.hash()), now, |locked, now| {
             let moment = Moment { now, capacity: self.capacity() };
             match locked.admit(terms, pair.as_ref().map(|(key, _)| key).expect(HERE), moment) {
                 Ok(permit) => {
