@@ -13,11 +13,12 @@ mod workload;
 const BATCH: usize = 1 << 16;
 
 fn hit(c: &mut Criterion) {
-    for scenario in [HIT_10K, HIT_100K, HIT_5M, HOT] {
+    for scenario in [HIT_10K, HIT_5M] {
         bench::<u64>(c, scenario, 1);
     }
-    bench::<u64>(c, HOT, 2);
-    for threads in [1, 2] {
+    for threads in [1, 2, 4] {
+        bench::<u64>(c, HIT_100K, threads);
+        bench::<u64>(c, HOT, threads);
         bench::<Arc<u64>>(c, ARC_GET, threads);
         bench::<Arc<u64>>(c, ARC_WITH, threads);
     }

@@ -44,6 +44,12 @@ pub(crate) trait Terms {
     /// Does a load bring it?
     fn is_leased(&self) -> bool;
 
+    /// The time for which they were worked out, if time matters.
+    #[inline(always)]
+    fn now(&self) -> Option<u64> {
+        self.special().and_then(|special| special.now)
+    }
+
     /// Must it stay until it is released?
     #[inline(always)]
     fn is_held(&self) -> bool {
@@ -91,6 +97,8 @@ impl Terms for Plain {
 #[derive(Clone, Debug)]
 pub(crate) struct Special {
     pub(crate) hash: u64,
+    /// The time for which they were worked out, if time matters.
+    pub(crate) now: Option<u64>,
     pub(crate) weight: u64,
     /// When it expires as things are, when it does at the latest, and when it does if it is never read; `NEVER` for not at all.
     pub(crate) due: u64,

@@ -68,6 +68,66 @@ pub enum Call {
     Burst(Key, u8),
     Reclaim,
     DropGuard(u8),
+    GetMany([Key; 3]),
+    Snapshot([Key; 3]),
+    InsertInGroups(Key, Weight, Groups),
+    InvalidateGroup(Group),
+    /// Of several steps with one key the first counts.
+    Transaction([Option<Step>; 4], Option<Group>, Body),
+    Load(Key, Weight, Loader),
+    WriteThrough(Key, Weight, Option<Source>, Ends),
+    Lease(Key),
+    Fill(u8, Weight),
+    DropLease(u8, Ends),
+}
+
+/// What a transaction does with a key.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub enum Step {
+    Insert(Key, Weight),
+    InsertAt(Key, Weight, Source),
+    InsertInGroups(Key, Weight, Groups),
+    CompareAndSwap(Key, Weight, Expect),
+    ExpectVersion(Key, Expect),
+    Read(Key),
+    Remove(Key),
+    Invalidate(Key),
+    InvalidateAt(Key, Source),
+}
+
+impl Step {
+    pub fn key(&self) -> u8 {
+        match *self {
+            Self::Insert(Key(key), _)
+            | Self::InsertAt(Key(key), ..)
+            | Self::InsertInGroups(Key(key), ..)
+            | Self::CompareAndSwap(Key(key), ..)
+            | Self::ExpectVersion(Key(key), _)
+            | Self::Read(Key(key))
+            | Self::Remove(Key(key))
+            | Self::Invalidate(Key(key))
+            | Self::InvalidateAt(Key(key), _) => key,
+        }
+    }
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body {
+    Commits,
+    GivesUp,
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub enum Loader {
+    GetWith,
+    TryGetWith(Ends),
+    Refresh,
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ends {
+    Well,
+    Badly,
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -131,6 +191,30 @@ pub struct Stripes(pub usize);
 impl<'a> Arbitrary<'a> for Stripes {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
         Ok(Self(1 << (u8::arbitrary(u)? % 4)))
+    }
+}
+
+/// One of eight.
+#[derive(Clone, Copy, Debug)]
+pub struct Group(pub u8);
+
+impl<'a> Arbitrary<'a> for Group {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        Ok(Self(u8::arbitrary(u)? % 8))
+    }
+}
+
+/// A bit for each group.
+#[derive(Arbitrary, Clone, Copy, Debug, Default)]
+pub struct Groups(pub u8);
+
+impl Groups {
+    pub fn holds(self, Group(group): Group) -> bool {
+        self.0 >> group & 1 == 1
+    }
+
+    pub fn all(self) -> impl Iterator<Item = u8> {
+        (0..8).filter(move |&group| self.holds(Group(group)))
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use brindle::{Cause, Version};
 
-use crate::input::Setup;
+use crate::input::{Group, Groups, Setup};
 
 pub struct Model {
     setup: Setup,
@@ -18,6 +18,8 @@ pub struct Model {
     pasts: BTreeMap<u8, Past>,
     /// Values that left by a call, of which the listener has still to be told.
     leaving: BTreeMap<usize, (u8, Cause, Entry)>,
+    /// What fenced the loads of all keys.
+    fences: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +27,7 @@ pub struct Entry {
     pub id: usize,
     pub version: Version,
     pub weight: u64,
+    groups: Groups,
     /// The write named its source; else it kept the one that was known.
     claimed: bool,
     due: Option<Duration>,
@@ -50,6 +53,33 @@ struct Past {
     dead: Option<Dead>,
     /// The last revision that the listener was told of.
     told: Option<u64>,
+    /// What fenced its loads.
+    fences: u64,
+}
+
+/// What a write says of its source version.
+#[derive(Clone, Copy, Debug)]
+pub enum Claim {
+    Nothing,
+    /// This is it.
+    Written(u64),
+    /// It comes from the source itself, fenced, perhaps with a version: so one as new as what is known is welcome, and floors, which may be higher than
+    /// what is known of the key, are nothing to it.
+    Fetched(Option<u64>),
+}
+
+impl Claim {
+    fn source(self) -> Option<u64> {
+        match self {
+            Self::Nothing => None,
+            Self::Written(source) => Some(source),
+            Self::Fetched(source) => source,
+        }
+    }
+
+    fn is_fetched(self) -> bool {
+        matches!(self, Self::Fetched(_))
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -69,6 +99,7 @@ impl Model {
             entries: BTreeMap::new(),
             pasts: BTreeMap::new(),
             leaving: BTreeMap::new(),
+            fences: 0,
         }
     }
 
@@ -125,7 +156,7 @@ impl Model {
     }
 
     /// A write took effect.
-    pub fn wrote(&mut self, key: u8, (id, weight): (usize, u64), version: Version, claim: Option<u64>, ttl: Option<Duration>) {
+    pub fn wrote(&mut self, key: u8, (id, weight): (usize, u64), version: Version, claim: Claim, ttl: Option<Duration>) {
         self.check_version(key, version, claim);
         if let Some(old) = self.live(key) {
             self.leave(key, Cause::Replaced);
@@ -133,6 +164,7 @@ impl Model {
         } else if self.entries.contains_key(&key) {
             self.leave(key, Cause::Expired);
         }
+        self.fence(key);
         let past = self.past(key);
         past.revision = version.revision();
         past.highest_source = past.highest_source.max(version.source());
@@ -140,7 +172,8 @@ impl Model {
             id,
             version,
             weight: if self.setup.weighted { weight } else { 1 },
-            claimed: claim.is_some(),
+            groups: Groups::default(),
+            claimed: claim.source().is_some(),
             due: ttl.or(self.setup.time_to_live.map(|ttl| ttl.0)).map(|ttl| self.now + ttl),
             idle: self.setup.time_to_idle.map(|idle| self.now + idle.0),
             seen: self.now,
@@ -149,10 +182,11 @@ impl Model {
     }
 
     /// Versions rise; a source is kept or raised; the dead do not come back.
-    fn check_version(&mut self, key: u8, version: Version, claim: Option<u64>) {
+    fn check_version(&mut self, key: u8, version: Version, claim: Claim) {
         let entry = self.live(key);
-        let dead = self.remembered(key);
-        let replace_equal = self.setup.replace_equal;
+        let dead = self.remembered(key, claim);
+        let replace_equal = self.setup.replace_equal || claim.is_fetched();
+        let claim = claim.source();
         let source = version.source();
         assert!(version.revision() > self.past(key).revision, "a revision was not new");
         assert!(claim.is_none_or(|claim| claim == source), "a source was not kept");
@@ -178,12 +212,14 @@ impl Model {
         }
     }
 
-    /// What the cache has promised not to forget yet.
-    fn remembered(&self, key: u8) -> Option<Dead> {
+    /// What the cache has promised not to forget yet where such a write is concerned.
+    fn remembered(&self, key: u8, claim: Claim) -> Option<Dead> {
         let dead = self.pasts.get(&key)?.dead?;
         let recent = self.now < dead.since + self.setup.tombstone_ttl.0;
         let ample = self.setup.few_tombstones.is_none();
-        (self.setup.global || recent && ample).then_some(dead)
+        // One order needs no tombstones but only floors, which hold back whatever is not fetched.
+        let kept = if self.setup.global { !claim.is_fetched() } else { recent && ample };
+        kept.then_some(dead)
     }
 
     /// A write at `source` was refused: was there a reason?
@@ -205,14 +241,40 @@ impl Model {
         }
     }
 
+    /// The last write of the key put it into groups.
+    pub fn joined(&mut self, key: u8, groups: Groups) {
+        self.entry(key).groups = groups;
+    }
+
+    pub fn members(&self, group: Group) -> Vec<u8> {
+        let mut keys = self.live_keys();
+        keys.retain(|key| self.entries[key].groups.holds(group));
+        keys
+    }
+
+    /// How often loads of the key were fenced so far.
+    pub fn fences(&self, key: u8) -> u64 {
+        self.fences + self.pasts.get(&key).map_or(0, |past| past.fences)
+    }
+
+    pub fn fence(&mut self, key: u8) {
+        self.past(key).fences += 1;
+    }
+
+    pub fn fence_all(&mut self) {
+        self.fences += 1;
+    }
+
     /// A call took the entry out, if there was one.
     pub fn removed(&mut self, key: u8) {
+        self.fence(key);
         if self.live(key).is_some() {
             self.leave(key, Cause::Invalidated);
         }
     }
 
     pub fn cleared(&mut self) {
+        self.fence_all();
         // Without a listener nobody knows whether an entry had been evicted before.
         let cause = if self.setup.listener { Cause::Cleared } else { Cause::Evicted };
         for key in self.entries.keys().copied().collect::<Vec<_>>() {

@@ -1,6 +1,6 @@
 //! A byte string becomes calls on a cache, and a plain model of it is asked after each whether the answer was right.
 //!
-//! `RUSTC_BOOTSTRAP=1 cargo fuzz run ops fuzz/corpus/ops fuzz/seeds/ops`
+//! `mkdir -p fuzz/corpus/ops && RUSTC_BOOTSTRAP=1 cargo fuzz run ops fuzz/corpus/ops fuzz/seeds/ops`
 
 #![no_main]
 
@@ -10,7 +10,10 @@ use crate::input::Input;
 use crate::trial::Trial;
 
 mod input;
+mod loads;
 mod model;
+mod related;
+mod swaps;
 mod tracked;
 mod trial;
 

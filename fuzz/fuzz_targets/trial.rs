@@ -3,23 +3,25 @@
 use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::{Arc, Mutex};
 
-use brindle::{Cache, Cause, Clock, Computed, EntryRef, EqualSource, Expected, MockClock, Op, Ordering, Version, WhenForgotten};
+use brindle::{Cache, Cause, Clock, EntryRef, EqualSource, MockClock, Ordering, Version, WhenForgotten};
 
-use crate::input::{Call, Decide, Expect, Key, Setup, Weight};
-use crate::model::Model;
+use crate::input::{Call, Expect, Key, Setup, Weight};
+use crate::loads::Held;
+use crate::model::{Claim, Model};
 use crate::tracked::{Ledger, Tracked};
 
 /// The same in every run, so that what fails fails again.
-type Hasher = BuildHasherDefault<DefaultHasher>;
+pub type Hasher = BuildHasherDefault<DefaultHasher>;
 
 pub struct Trial {
-    setup: Setup,
-    cache: Cache<u8, Tracked, Hasher>,
-    model: Model,
-    ledger: Arc<Ledger>,
+    pub setup: Setup,
+    pub cache: Cache<u8, Tracked, Hasher>,
+    pub model: Model,
+    pub ledger: Arc<Ledger>,
     clock: MockClock,
     notices: Arc<Mutex<Vec<Notice>>>,
     guards: Vec<Guard>,
+    pub leases: Vec<Held>,
 }
 
 struct Notice {
@@ -43,7 +45,7 @@ impl Guard {
     }
 }
 
-fn name(entry: &EntryRef<u8, Tracked>) -> (usize, Version) {
+pub fn name(entry: &EntryRef<u8, Tracked>) -> (usize, Version) {
     (entry.id(), entry.version())
 }
 
@@ -96,6 +98,7 @@ impl Trial {
             clock: hand,
             notices,
             guards: Vec::new(),
+            leases: Vec::new(),
         }
     }
 
@@ -139,7 +142,7 @@ impl Trial {
                 let value = self.ledger.value(weight);
                 let id = value.id();
                 let version = self.cache.insert_with_ttl(key, value, ttl.0);
-                self.model.wrote(key, (id, weight), version, None, Some(ttl.0));
+                self.model.wrote(key, (id, weight), version, Claim::Nothing, Some(ttl.0));
             }
             Call::TryInsert(Key(key), Weight(weight)) => {
                 self.catch_up(key);
@@ -149,11 +152,13 @@ impl Trial {
                 match self.cache.try_insert(key, value) {
                     Ok(version) => {
                         assert!(weighs <= self.model.capacity, "too heavy, and taken");
-                        self.model.wrote(key, (id, weight), version, None, None);
+                        self.model.wrote(key, (id, weight), version, Claim::Nothing, None);
                     }
                     Err(refused) => {
                         assert!(weighs > self.model.capacity, "not too heavy, and refused");
                         assert_eq!((refused.key, refused.value.id()), (key, id));
+                        // It says that what is being loaded is old, all the same.
+                        self.model.fence(key);
                     }
                 }
             }
@@ -162,9 +167,11 @@ impl Trial {
                 let value = self.ledger.value(weight);
                 let id = value.id();
                 match self.cache.insert_at(key, value, source.0) {
-                    Ok(version) => self.model.wrote(key, (id, weight), version, Some(source.0), None),
+                    Ok(version) => self.model.wrote(key, (id, weight), version, Claim::Written(source.0), None),
                     Err(refused) => {
                         assert_eq!((refused.key, refused.value.id()), (key, id));
+                        // It says that what is being loaded is old, all the same.
+                        self.model.fence(key);
                         self.model.refused(key, source.0, refused.current);
                     }
                 }
@@ -193,6 +200,8 @@ impl Trial {
                     yes
                 });
                 assert_eq!(removed.map(|value| value.id()), live.filter(|_| yes));
+                // What is being loaded cannot be asked about.
+                self.model.fence(key);
                 if yes {
                     self.model.removed(key);
                 }
@@ -235,22 +244,32 @@ impl Trial {
                     self.guards.swap_remove(usize::from(at) % self.guards.len());
                 }
             }
+            Call::GetMany(keys) => self.get_many(keys),
+            Call::Snapshot(keys) => self.snapshot(keys),
+            Call::InsertInGroups(Key(key), Weight(weight), groups) => self.insert_in_groups(key, weight, groups),
+            Call::InvalidateGroup(group) => self.invalidate_group(group),
+            Call::Transaction(steps, group, body) => self.transaction(steps, group, body),
+            Call::Load(Key(key), Weight(weight), loader) => self.load(key, weight, loader),
+            Call::WriteThrough(Key(key), Weight(weight), source, ends) => self.write_through(key, weight, source, ends),
+            Call::Lease(Key(key)) => self.lease(key),
+            Call::Fill(at, Weight(weight)) => self.fill(at, weight),
+            Call::DropLease(at, ends) => self.drop_lease(at, ends),
         }
     }
 
-    fn used(&mut self, key: u8, found: Option<(usize, Option<Version>)>) {
+    pub fn used(&mut self, key: u8, found: Option<(usize, Option<Version>)>) {
         self.model.read(key, found);
         self.model.touch(key);
     }
 
     /// Tells a model without a listener whether the key is still there.
-    fn look(&mut self, key: u8) {
+    pub fn look(&mut self, key: u8) {
         let found = self.cache.peek(&key).map(|value| (value.id(), None));
         self.model.read(key, found);
     }
 
     /// The same, where the model may not know what left since the last call.
-    fn catch_up(&mut self, key: u8) {
+    pub fn catch_up(&mut self, key: u8) {
         if !self.setup.listener || self.setup.time_to_idle.is_some() {
             self.look(key);
         }
@@ -266,65 +285,26 @@ impl Trial {
         let value = self.ledger.value(weight);
         let id = value.id();
         let version = self.cache.insert(key, value);
-        self.model.wrote(key, (id, weight), version, None, None);
+        self.model.wrote(key, (id, weight), version, Claim::Nothing, None);
     }
 
-    fn swap(&mut self, Key(key): Key, Weight(weight): Weight, expected: Option<Version>) {
-        self.look(key);
-        let live = self.model.live(key);
-        let value = self.ledger.value(weight);
-        let id = value.id();
-        let outcome = match expected {
-            Some(version) => self.cache.compare_and_swap(key, version, value),
-            None if id % 2 == 0 => self.cache.insert_if_absent(key, value),
-            None => self.cache.compare_and_swap(key, Expected::Absent, value),
-        };
-        match outcome {
-            Ok(version) => {
-                assert_eq!(live.map(|entry| entry.version), expected, "a swap won that should not");
-                self.model.wrote(key, (id, weight), version, None, None);
-            }
-            Err(conflict) => {
-                assert_eq!((conflict.key, conflict.value.id()), (key, id));
-                let current = conflict.current.as_ref().map(name);
-                assert_eq!(current, live.map(|entry| (entry.id, entry.version)), "the current entry is wrong");
-                assert_ne!(live.map(|entry| entry.version), expected, "a swap lost that should not");
-                self.model.touch(key);
+    /// A value was written by a call that does not tell its version.
+    pub fn came(&mut self, key: u8, (id, weight): (usize, u64), claim: Claim) {
+        let told = self.notices.lock().unwrap().iter().find(|notice| notice.id == id).map(|notice| notice.version);
+        let version = told.or_else(|| self.cache.iter().find(|entry| entry.id() == id).map(|entry| entry.version()));
+        match version {
+            Some(version) => self.model.wrote(key, (id, weight), version, claim, None),
+            None => {
+                assert!(!self.setup.listener, "value {id} of key {key} was written, and is neither there nor told of");
+                self.model.fence(key);
+                self.look(key);
             }
         }
     }
 
-    fn compute(&mut self, Key(key): Key, Weight(weight): Weight, decide: Decide) {
-        self.look(key);
-        let live = self.model.live(key).map(|entry| (entry.id, entry.version));
-        let mut put = None;
-        let computed = self.cache.entry(key).and_compute_with(|current| {
-            assert_eq!(current.map(name), live, "a wrong entry was to be decided on");
-            match decide {
-                Decide::Put => {
-                    let value = self.ledger.value(weight);
-                    put = Some(value.id());
-                    Op::Put(value)
-                }
-                Decide::Remove => Op::Remove,
-                Decide::Keep => Op::Keep,
-            }
-        });
-        self.model.touch(key);
-        match (decide, computed) {
-            (Decide::Put, Computed::Inserted(version)) if live.is_none() => {
-                self.model.wrote(key, (put.expect("asked"), weight), version, None, None);
-            }
-            (Decide::Put, Computed::Replaced(version, old)) if live == Some(name(&old)) => {
-                self.model.wrote(key, (put.expect("asked"), weight), version, None, None);
-            }
-            (Decide::Remove, Computed::Removed(old)) if live == Some(name(&old)) => {
-                self.model.removed(key);
-            }
-            (Decide::Remove, Computed::Kept(None)) if live.is_none() => {}
-            (Decide::Keep, Computed::Kept(kept)) if kept.as_ref().map(name) == live => {}
-            (_, computed) => panic!("{decide:?} of {live:?} gave {:?}", std::mem::discriminant(&computed)),
-        }
+    /// Does nothing that is written stay at all?
+    pub fn is_fleeting(&self) -> bool {
+        [self.setup.time_to_live, self.setup.time_to_idle].into_iter().flatten().any(|time| time.0.is_zero())
     }
 
     fn retain(&mut self, odd: bool) {
@@ -335,6 +315,8 @@ impl Trial {
             keep(key)
         });
         self.saw(seen.iter().map(|&(key, id)| (key, id, None)));
+        // What is being loaded cannot be asked about.
+        self.model.fence_all();
         for (key, _) in seen {
             if !keep(key) {
                 self.model.removed(key);
@@ -393,10 +375,11 @@ impl Trial {
     }
 
     pub fn finish(self) {
-        let Self { setup, cache, ledger, mut guards, .. } = self;
+        let Self { setup, cache, ledger, mut guards, leases, .. } = self;
         if !setup.guards_outlive {
             guards.clear();
         }
+        drop(leases);
         drop(cache);
         guards.iter().for_each(Guard::check);
         drop(guards);

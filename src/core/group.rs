@@ -39,6 +39,9 @@ impl<K, V> Grouping<K, V> {
     /// The groups of a pair, each once: those that it has by itself, and those that its writer names.
     pub(super) fn groups(&self, key: &K, value: &V, named: &[u64]) -> SmallVec<[u64; 2]> {
         let mut groups = self.groups_of.as_ref().map_or(SmallVec::new(), |groups_of| groups_of(key, value));
+        if groups.is_empty() && named.is_empty() {
+            return groups;
+        }
         groups.extend_from_slice(named);
         groups.sort_unstable();
         groups.dedup();

@@ -48,7 +48,17 @@ impl<K, V> Core<K, V> {
     /// One transition of stripe `number`.
     #[inline(always)]
     pub(super) fn transition_in<'a, R>(&'a self, number: usize, step: impl FnOnce(&mut Locked<'a, K, V>, u64) -> R) -> R {
-        let now = self.now();
+        self.transition_at(number, self.now(), step)
+    }
+
+    /// One transition of stripe `number` at a time that was asked for just now, if time matters.
+    #[inline(always)]
+    pub(super) fn transition_at<'a, R>(
+        &'a self,
+        number: usize,
+        now: Option<u64>,
+        step: impl FnOnce(&mut Locked<'a, K, V>, u64) -> R,
+    ) -> R {
         let locked = self.table.stripe_number(number).lock();
         if now.is_none() && self.now_matters() {
             // Something here depends on time since just now. The clock may be the user's, so it is not asked under the lock.

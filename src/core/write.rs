@@ -38,11 +38,10 @@ impl How {
     pub(crate) const PLAIN: How =
         How { claim: Claim::Unversioned, condition: Condition::Always, ttl: None, refuse_heavy: false, took: 0 };
 
-    /// Does it ask for nothing?
+    /// Does it ask for nothing, but perhaps for a state to find the key in?
     #[inline(always)]
     fn is_plain(&self) -> bool {
-        let unconditional = matches!((self.claim, self.condition), (Claim::Unversioned, Condition::Always));
-        unconditional && self.ttl.is_none() && !self.refuse_heavy
+        matches!(self.claim, Claim::Unversioned) && self.ttl.is_none() && !self.refuse_heavy
     }
 }
 
@@ -77,13 +76,15 @@ impl<K: Eq, V> Core<K, V> {
         if how.ttl.is_some() || claim != Claim::Unversioned {
             self.keep_time();
         }
-        let now = self.now().unwrap_or(0);
+        let asked = self.now();
+        let now = asked.unwrap_or(0);
         let How { condition, refuse_heavy, ttl, .. } = how;
         let after = |ttl: Option<Duration>| ttl.map_or(deadline::NEVER, |ttl| deadline::after(now, ttl));
         let due = after(ttl.or(self.settings.time_to_live));
         let idle = after(self.settings.time_to_idle);
         let fixed = Special {
             hash,
+            now: asked,
             weight,
             due,
             last: due,
@@ -137,9 +138,10 @@ impl<K: Eq, V> Core<K, V> {
     #[inline(always)]
     pub(crate) fn write(&self, hash: u64, key: K, value: V, how: How) -> Result<Version, Failure<K, V>> {
         if self.plain && how.is_plain() {
-            return match self.write_fast(hash, key, value) {
-                Ok(version) => Ok(version),
-                Err(pair) => self.write_plain(hash, pair),
+            return match (self.write_fast(hash, key, value, how.condition), how.condition) {
+                (Ok(version), _) => Ok(version),
+                (Err(pair), Condition::Always) => self.write_plain(hash, pair),
+                (Err(pair), Condition::If(_)) => self.write_special(hash, pair, how, &[]),
             };
         }
         self.write_special(hash, (key, value), how, &[])
@@ -152,9 +154,12 @@ impl<K: Eq, V> Core<K, V> {
 
     /// The plain write of a plain cache in a quiet stripe, as nearly every write is: straight code. Anything else gives the pair back.
     #[inline(always)]
-    fn write_fast(&self, hash: u64, key: K, value: V) -> Result<Version, (K, V)> {
+    fn write_fast(&self, hash: u64, key: K, value: V, condition: Condition) -> Result<Version, (K, V)> {
         let mut locked = self.table.stripe(hash).lock();
         let Some(look) = locked.look_fast(hash, &key, self.capacity()) else { return Err((key, value)) };
+        if !condition.holds(look.version()) {
+            return Err((key, value));
+        }
         let written = locked.write_fast(look, hash, (key, value));
         Ok(self.after_fast(locked, hash, written))
     }
@@ -217,7 +222,8 @@ impl<K: Eq, V> Core<K, V> {
     fn put(&self, terms: &impl Terms, pair: (K, V)) -> Result<Version, Refused<K, V>> {
         // Out here, so that a panic of the key's `Eq`, or of what runs after the unlock, drops them when the lock is gone.
         let (mut pair, mut refused) = (Some(pair), None);
-        let put = self.transition_in(self.table.stripe_of(terms.hash()), |locked, now| {
+        let now = terms.now().or_else(|| self.now());
+        let put = self.transition_at(self.table.stripe_of(terms.hash()), now, |locked, now| {
             let moment = Moment { now, capacity: self.capacity() };
             match locked.admit(terms, pair.as_ref().map(|(key, _)| key).expect(HERE), moment) {
                 Ok(permit) => {

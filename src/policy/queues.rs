@@ -79,6 +79,13 @@ impl Queues {
         (ring.len > 0).then(|| ring.slots[ring.front])
     }
 
+    /// The entry so many places behind the front one.
+    #[inline]
+    pub(super) fn behind_front(&self, queue: Queue, ahead: usize) -> Option<Slot> {
+        let ring = &self.rings[queue as usize];
+        (ring.len > ahead).then(|| ring.slots[ring.place(ahead)])
+    }
+
     #[inline]
     pub(super) fn push_back(&mut self, queue: Queue, slot: Slot, weight: u64) {
         let ring = &mut self.rings[queue as usize];

@@ -87,6 +87,12 @@ impl Policy {
         Some(victim)
     }
 
+    /// Which entry may well be looked at by one of the next evictions.
+    #[inline]
+    pub(crate) fn upcoming(&self, ahead: usize) -> Option<Slot> {
+        self.queues.behind_front(Queue::Window, ahead)
+    }
+
     /// What the next victim is about worth for each unit of weight; to choose between stripes.
     pub(crate) fn least_worth(&self, entries: &impl Entries) -> Option<f64> {
         let next = self.queues.front(Queue::Main).or(self.queues.front(Queue::Window))?;

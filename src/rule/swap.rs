@@ -39,6 +39,7 @@ pub(crate) enum Condition {
 
 impl Condition {
     /// Does the condition hold for a key in this state?
+    #[inline(always)]
     pub(crate) fn holds(self, current: Option<Version>) -> bool {
         match self {
             Condition::Always => true,

@@ -11,6 +11,7 @@ use crate::rule::tombstone::admit_invalidation;
 use crate::rule::version::Version;
 use crate::sync::MutexGuard;
 use crate::sync::Ordering;
+use crate::sync::prefetch;
 use crate::time::deadline;
 
 use super::flights::Ended;
@@ -212,12 +213,14 @@ impl<'a, K, V> Locked<'a, K, V> {
     }
 
     /// Takes an entry out of the table for `cause`.
+    #[inline]
     pub(crate) fn take_out(&mut self, resident: Resident<'a, K, V>, cause: Cause, now: u64) {
         self.index().unlink(resident.node.hash(), resident.spot);
         self.leave(resident, cause, now);
     }
 
     /// The rest of taking out, for an entry that is out of the index.
+    #[inline]
     pub(super) fn leave(&mut self, resident: Resident<'a, K, V>, cause: Cause, now: u64) {
         let slot = resident.spot.slot;
         if !resident.node.has(UNEVICTABLE) {
@@ -228,7 +231,20 @@ impl<'a, K, V> Locked<'a, K, V> {
     }
 
     /// What becomes of every entry that is out of the index and the policy: it is counted, remembered, told of and retired.
+    #[inline(always)]
     fn forget(&mut self, resident: Resident<'a, K, V>, cause: Cause, now: u64) {
+        if self.state.quiet && resident.node.is_plain() {
+            self.resize(-1, (0, 1));
+            resident.node.retire();
+            self.give_up(resident.spot.slot, cause);
+        } else {
+            self.forget_special(resident, cause, now);
+        }
+    }
+
+    /// Where there is more to forget than the entry itself.
+    #[inline(never)]
+    fn forget_special(&mut self, resident: Resident<'a, K, V>, cause: Cause, now: u64) {
         let Resident { spot, node, version } = resident;
         if node.has(TIMED) {
             self.state.wheel.cancel(spot.slot);
@@ -302,15 +318,21 @@ impl<'a, K, V> Locked<'a, K, V> {
         let node = self.node(slot);
         let spot = self.spot_of(slot, node);
         self.index().unlink(node.hash(), spot);
-        if self.state.quiet && node.is_plain() {
-            // Then this is all there is to forget.
-            self.resize(-1, (0, 1));
-            node.retire();
-            self.give_up(slot, Cause::Evicted);
-        } else {
-            self.forget(self.resident_of(spot, node), Cause::Evicted, now);
-        }
+        self.forget(self.resident_of(spot, node), Cause::Evicted, now);
+        self.look_ahead();
         true
+    }
+
+    /// Asks for the memory of the next to go: its node, then, an eviction later, its bucket.
+    #[inline(always)]
+    fn look_ahead(&self) {
+        if let Some(slot) = self.state.policy.upcoming(2) {
+            prefetch(self.node(slot));
+        }
+        if let Some(slot) = self.state.policy.upcoming(0) {
+            let index = self.index();
+            prefetch(index.bucket(index.home(ordinal(self.node(slot).hash()))));
+        }
     }
 
     /// Where an entry that is in the table lies.

@@ -25,16 +25,10 @@ impl Effort {
         Self { rounds: 3, batch: 1 << 12, threads: &[1, 2], capacities: &[20_000], warm_part: 4, large: false };
     /// About ten minutes.
     pub const DEFAULT: Self =
-        Self { rounds: 15, batch: 1 << 16, threads: &[1, 2], capacities: &[100_000], warm_part: 1, large: false };
+        Self { rounds: 15, batch: 1 << 15, threads: &[1, 2], capacities: &[100_000], warm_part: 1, large: false };
     /// Less than forty minutes.
-    pub const FULL: Self = Self {
-        rounds: 21,
-        batch: 1 << 17,
-        threads: &[1, 2, 4, 8],
-        capacities: &[100_000, 1_000_000],
-        large: true,
-        ..Self::DEFAULT
-    };
+    pub const FULL: Self =
+        Self { batch: 1 << 16, threads: &[1, 2, 4, 8], capacities: &[100_000, 1_000_000], large: true, ..Self::DEFAULT };
 
     /// Operations of each of so many threads in a round. More threads than cores do no more together than as many as there are cores.
     pub fn operations(&self, scenario: &Scenario, threads: usize) -> usize {

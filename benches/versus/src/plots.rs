@@ -92,3 +92,44 @@ fn panels(records: &[&Record], title: fn(&Record) -> &str, lines: impl Fn(&[&Rec
     let titles = distinct(records.iter().map(|record| title(record)));
     titles.into_iter().map(|name| Panel { title: name.to_owned(), parts: lines(&same(name)) }).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::write;
+    use crate::record::Record;
+    use crate::record::Table;
+
+    fn speed(scenario: &str, threads: usize, contender: &'static str, ratio: f64) -> Record {
+        let figures = vec![
+            ("ratio", ratio),
+            ("ratio_q1", ratio / 2.0),
+            ("ratio_q3", 2.0 * ratio),
+            ("ns", 9.0),
+            ("threads", threads as f64),
+        ];
+        Record { table: Table::Speed, row: format!("{scenario}, {threads} threads"), contender, figures }
+    }
+
+    #[test]
+    fn each_table_that_has_records_is_a_plot() {
+        let directory = std::env::temp_dir().join(format!("versus-plots-{}", std::process::id()));
+        fs::create_dir_all(&directory).expect("room for files");
+        let latency = vec![("p50", 20.0), ("p99", 2000.0)];
+        let records = [
+            speed("hot", 2, "brindle", 2.0),
+            speed("hot", 4, "brindle", f64::NAN),
+            speed("evict", 2, "moka", 0.0),
+            Record { table: Table::Latency, row: "reads".to_owned(), contender: "brindle", figures: latency },
+        ];
+        write(&directory, &records).expect("files that can be written");
+
+        let mut files: Vec<_> = fs::read_dir(&directory).expect("it is there").flatten().collect();
+        files.sort_by_key(|file| file.file_name());
+        let plots = files.iter().map(|file| fs::read_to_string(file.path()).expect("text"));
+        assert!(plots.into_iter().all(|plot| plot.starts_with("<svg") && plot.contains("brindle")));
+        assert_eq!(files.iter().map(|file| file.file_name()).collect::<Vec<_>>(), ["latency.svg", "scaling.svg", "speed.svg"]);
+        fs::remove_dir_all(&directory).expect("only files of this test");
+    }
+}

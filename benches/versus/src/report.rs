@@ -71,7 +71,7 @@ fn behind(cells: &[Behind]) -> String {
     }
     let mut page = title.to_owned();
     page += "Every figure that another bounded cache has better (maps that never evict are no rivals). In brackets its figure over Brindle's. \
-             `~`: the quartiles overlap. `+`: it may keep more entries than it is told to.\n\n\
+             `~`: the quartiles overlap. `+`: it may keep more entries than it is told to, for ever or for a while.\n\n\
              | table | row | figure | Brindle | ahead of it |\n|---|---|---|---|---|\n";
     for cell in cells {
         let rivals: Vec<_> = cell.rivals.iter().map(|rival| ahead(rival, cell.ours)).collect();

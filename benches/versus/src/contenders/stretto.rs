@@ -17,7 +17,8 @@ use crate::workload::Key;
 use crate::workload::Target;
 use crate::workload::Value;
 
-/// It writes from a thread of its own, keeps hashes and not keys, and drops what it has no time for.
+/// It evicts from a thread of its own, so it has more entries than it is told to until that has caught up; it keeps hashes and not keys, and
+/// drops writes that it has no time for.
 pub struct Stretto;
 
 /// As its documentation advises.
@@ -74,6 +75,7 @@ pub struct Costing<K: Key, V: Value, C: Coster<Value = V>> {
 }
 
 impl Family for Stretto {
+    const MORE_ROOM: bool = true;
     const NAME: &'static str = "stretto";
     const LAGS: bool = true;
 
