@@ -54,7 +54,8 @@ impl Player {
 /// All, or Brindle and those named.
 pub fn players(names: Option<&[String]>) -> Result<Vec<Player>, String> {
     let caches = contenders::ALL.iter().chain(contenders::ONLY_REPLAYED);
-    let bounded = caches.filter(|contender| contender.is_cache() && !contender.more_room);
+    // One that has more room only while it lags is waited for.
+    let bounded = caches.filter(|contender| contender.is_cache() && (contender.lags || !contender.more_room));
     let mut players: Vec<_> = bounded.map(Player::Real).chain(policies::ALL.iter().map(Player::Simulated)).collect();
     if let Some(names) = names {
         let known: Vec<_> = players.iter().map(|player| player.name()).collect();
@@ -64,4 +65,18 @@ pub fn players(names: Option<&[String]>) -> Result<Vec<Player>, String> {
         players.retain(|player| player.role() == Role::Own || names.iter().any(|name| name == player.name()));
     }
     Ok(players)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_keep_to_a_capacity_play() {
+        let players = players(None).expect("no name is wrong");
+        let plays = |name| players.iter().any(|player| player.name() == name);
+        assert!(["brindle", "moka", "stretto", "foyer LFU", "LRU"].into_iter().all(plays));
+        assert!(!["scc", "dashmap", "moka async"].into_iter().any(plays));
+        assert_eq!(players[0].role(), Role::Own);
+    }
 }
