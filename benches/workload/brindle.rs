@@ -4,34 +4,43 @@ use std::future::Future;
 
 use ::brindle::Cache;
 
-use super::{Target, Value};
+use super::Key;
+use super::Target;
+use super::Value;
 
-impl<V: Value> Target<V> for Cache<u64, V> {
-    fn get(&self, key: &u64) -> Option<V> {
+impl<K: Key, V: Value> Target<K, V> for Cache<K, V> {
+    fn get(&self, key: &K) -> Option<V> {
         self.get(key)
     }
 
-    fn insert(&self, key: u64, value: V) {
+    fn insert(&self, key: K, value: V) {
         self.insert(key, value);
     }
 
-    fn remove(&self, key: &u64) {
+    fn remove(&self, key: &K) {
         self.invalidate(key);
     }
 
-    fn entries(&self) -> usize {
-        self.len()
-    }
-
-    fn with<R>(&self, key: &u64, look: impl FnOnce(&V) -> R) -> Option<R> {
+    fn with<R>(&self, key: &K, look: impl FnOnce(&V) -> R) -> Option<R> {
         self.with(key, look)
     }
 
-    fn get_with(&self, key: &u64, load: impl FnOnce() -> V) -> V {
+    fn get_with(&self, key: &K, load: impl FnOnce() -> V) -> V {
         self.get_with(key, load)
     }
 
-    fn get_with_async(&self, key: &u64, load: impl Future<Output = V>) -> impl Future<Output = V> {
+    fn get_with_async(&self, key: &K, load: impl Future<Output = V> + Send + 'static) -> impl Future<Output = V> {
         self.get_with_async(key, load)
+    }
+
+    fn insert_at(&self, key: K, value: V, version: u64) -> bool {
+        self.insert_at(key, value, version).is_ok()
+    }
+
+    fn swap(&self, key: K, change: impl FnOnce(V) -> V) -> bool {
+        let Some(entry) = self.get_entry(&key) else {
+            return false;
+        };
+        self.compare_and_swap(key, entry.version, change(entry.value)).is_ok()
     }
 }

@@ -6,12 +6,18 @@
 mod brindle;
 mod keys;
 mod play;
+mod race;
 mod scenario;
 mod stampede;
+mod tally;
 mod target;
+mod value;
 
 pub use self::keys::*;
 pub use self::play::*;
+pub use self::race::*;
 pub use self::scenario::*;
 pub use self::stampede::*;
+pub use self::tally::*;
 pub use self::target::*;
+pub use self::value::*;

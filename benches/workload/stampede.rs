@@ -1,33 +1,44 @@
 //! Many threads ask for one key that is not there.
 
 use std::hint::spin_loop;
+use std::slice;
 use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
+use super::Key;
 use super::Tally;
-use super::Target;
 use super::Value;
 
 /// How long the loader is busy.
 const LOAD: Duration = Duration::from_micros(50);
 
 /// Loads as from a source that takes its time.
-pub fn slow<V: Value>(key: u64) -> V {
+pub fn slow<V: Value>(token: u64) -> V {
     let end = Instant::now() + LOAD;
     while Instant::now() < end {
         spin_loop();
     }
-    V::of(key)
+    V::of(token)
 }
 
 /// `threads` threads ask for each key at once, and for the next when all have this one. The time is the sum, over the keys, of what passes
-/// between the first to ask and the last to have it.
-pub fn stampede<V: Value>(target: &impl Target<V>, keys: &[u64], threads: usize) -> (Duration, Tally) {
+/// between the first to ask and the last to have it. `ask` is given one key at a time.
+pub fn stampede<K: Key>(
+    keys: &[K],
+    threads: usize,
+    make_ready: &(dyn Fn(usize) + Sync),
+    ask: &(dyn Fn(&[K]) -> Tally + Sync),
+) -> (Duration, Tally) {
     let gate = Barrier::new(threads);
+    let runner = |nth| {
+        make_ready(nth);
+        run(keys, &gate, ask)
+    };
+    let runner = &runner;
     let runners: Vec<_> = thread::scope(|scope| {
-        let runners: Vec<_> = (0..threads).map(|_| scope.spawn(|| run(target, keys, &gate))).collect();
+        let runners: Vec<_> = (0..threads).map(|nth| scope.spawn(move || runner(nth))).collect();
         runners.into_iter().map(|runner| runner.join().expect("a failed check")).collect()
     });
 
@@ -41,12 +52,12 @@ pub fn stampede<V: Value>(target: &impl Target<V>, keys: &[u64], threads: usize)
 }
 
 /// One of the threads: when it asked for each key, and when it had it.
-fn run<V: Value>(target: &impl Target<V>, keys: &[u64], gate: &Barrier) -> (Vec<(Instant, Instant)>, Tally) {
+fn run<K>(keys: &[K], gate: &Barrier, ask: &(dyn Fn(&[K]) -> Tally + Sync)) -> (Vec<(Instant, Instant)>, Tally) {
     let mut tally = Tally::default();
-    let lap = |&key: &u64| {
+    let lap = |key| {
         gate.wait();
         let start = Instant::now();
-        tally.load(target, key, slow);
+        tally = tally + ask(slice::from_ref(key));
         (start, Instant::now())
     };
     (keys.iter().map(lap).collect(), tally)

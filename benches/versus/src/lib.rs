@@ -2,10 +2,22 @@
 //! median of the rounds' ratios. See `versus --help`.
 
 pub mod args;
+pub mod behind;
+pub mod child;
 pub mod contenders;
 pub mod counting;
+pub mod effort;
+pub mod hit_ratio;
+pub mod idle;
 pub mod latency;
+pub mod lifetime;
+pub mod machine;
 pub mod memory;
+pub mod output;
+pub mod pin;
+pub mod plot;
+pub mod plots;
+pub mod progress;
 pub mod record;
 pub mod report;
 pub mod rounds;

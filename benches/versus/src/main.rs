@@ -1,39 +1,41 @@
-use std::fs;
 use std::process::ExitCode;
 
-use versus::args::{Args, HELP};
+use versus::args::Args;
+use versus::args::HELP;
+use versus::child;
 use versus::counting::Counting;
-use versus::report::{json, markdown};
-use versus::{memory, rows};
+use versus::hit_ratio;
+use versus::machine;
+use versus::rows;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    if let [command, contender, capacity] = args.as_slice()
-        && command == memory::CHILD
-    {
-        memory::child(contender, capacity.parse().expect("a capacity"));
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if child::run_if_asked(&words) {
         return ExitCode::SUCCESS;
     }
-
-    let args = match Args::parse(&args) {
-        Ok(args) => args,
+    if let Some(code) = hit_ratio::command() {
+        return code;
+    }
+    match compare(&words) {
+        Ok(()) => ExitCode::SUCCESS,
         Err(complaint) => {
-            eprintln!("{complaint}\n\n{HELP}");
-            return ExitCode::FAILURE;
+            eprintln!("versus: {complaint} (--help tells more)");
+            ExitCode::FAILURE
         }
-    };
+    }
+}
+
+/// Runs the rows that are asked for, and writes the report.
+fn compare(words: &[String]) -> Result<(), String> {
+    let args = Args::parse(words)?;
     if args.help {
         println!("{HELP}");
-        return ExitCode::SUCCESS;
+        return Ok(());
     }
-
+    args.output.check()?;
     let records = rows::run(&args);
-    print!("{}", markdown(&records));
-    if let Some(path) = &args.json {
-        fs::write(path, json(&records)).expect("the JSON file can be written");
-    }
-    ExitCode::SUCCESS
+    args.output.write(&machine::head(&args.words), &records)
 }

@@ -1,12 +1,27 @@
 //! Interleaved rounds: in each, every contender runs the same operations, and another one begins.
 
-use crate::contenders::{Contender, Subject};
-use crate::record::{Record, Table};
-use crate::rows::Effort;
-use crate::spread::Spread;
-use crate::workload::{Keys, Scenario, Tally};
+use std::time::Duration;
 
-pub type Entrant = Box<dyn Subject>;
+use crate::args::Args;
+use crate::contenders::Contender;
+use crate::contenders::Subject;
+use crate::effort::Effort;
+use crate::pin;
+use crate::progress::Progress;
+use crate::record::Record;
+use crate::record::Table;
+use crate::spread::Spread;
+use crate::workload;
+use crate::workload::Key;
+use crate::workload::Keys;
+use crate::workload::Mix;
+use crate::workload::Scenario;
+use crate::workload::Tally;
+
+pub struct Entrant<K> {
+    pub contender: &'static Contender,
+    pub subject: Box<dyn Subject<K>>,
+}
 
 /// What one contender did, round by round.
 #[derive(Default)]
@@ -16,95 +31,104 @@ struct Laps {
     tally: Tally,
 }
 
+/// All that take the scenario, ready to run.
+pub fn entrants<K>(args: &Args, scenario: &Scenario, enter: impl Fn(&Contender) -> Box<dyn Subject<K>>) -> Vec<Entrant<K>> {
+    let takers = args.contenders.iter().filter(|contender| contender.takes(scenario));
+    takers.map(|&contender| Entrant { contender, subject: enter(contender) }).collect()
+}
+
+/// Fills caches that fill as they run.
+pub fn warm_up<K: Key>(scenario: &Scenario, keys: &mut Keys, entrants: &[Entrant<K>]) {
+    let batch = scenario.batch(keys, scenario.warm);
+    for entrant in entrants {
+        entrant.subject.play(scenario.mix, &batch);
+    }
+}
+
 /// Goes on with the keys where the run before has left them: those that are to be new to a contender stay so.
-pub fn run(
+pub fn run<K: Key>(
     scenario: &Scenario,
     keys: &mut Keys,
-    entrants: &[(&'static Contender, Entrant)],
+    entrants: &[Entrant<K>],
     threads: usize,
     effort: Effort,
+    progress: &mut Progress,
 ) -> Vec<Record> {
-    warm_up(scenario, keys, entrants, effort);
-
-    let batch = operations(scenario, effort);
+    let batch = effort.operations(scenario, threads);
     let mut laps: Vec<Laps> = entrants.iter().map(|_| Laps::default()).collect();
     for round in 0..effort.rounds {
         let mut batches = || scenario.batches(keys, threads, batch);
-        let (warm, timed, by_hand) = (batches(), batches(), batches());
+        let warm = if scenario.mix == Mix::Stampede { Vec::new() } else { batches() };
+        let timed = batches();
+        let by_hand = scenario.by_hand.map(|mix| (mix, batches()));
         for turn in 0..entrants.len() {
             let who = (round + turn) % entrants.len();
-            // The contender before this one has swept the processor's caches.
-            entrants[who].1.race(scenario.mix, &warm);
-            let (time, tally) = entrants[who].1.race(scenario.mix, &timed);
+            let Entrant { contender, subject } = &entrants[who];
+            progress.at(contender.name);
+            let (time, tally) = race(&**subject, scenario.mix, &warm, &timed);
             laps[who].nanos.push(time.as_nanos() as f64 / batch as f64);
-            laps[who].tally.reads += tally.reads;
-            laps[who].tally.hits += tally.hits;
-            if let Some(mix) = scenario.by_hand {
-                let (time, _) = entrants[who].1.race(mix, &by_hand);
+            laps[who].tally = laps[who].tally + tally;
+            if let Some((mix, keys)) = &by_hand {
+                let (time, _) = race(&**subject, *mix, &[], keys);
                 laps[who].by_hand.push(time.as_nanos() as f64 / batch as f64);
             }
         }
     }
 
-    let row = format!("{}, {}", scenario.name, on(threads));
-    let reference = entrants.iter().position(|(contender, _)| contender.is_reference()).expect("the reference takes every row");
-    entrants
-        .iter()
-        .zip(&laps)
-        .flat_map(|((contender, _), own)| records(&row, scenario, contender, own, &laps[reference]))
-        .collect()
+    let reference = entrants.iter().position(|entrant| entrant.contender.reference).expect("some reference takes every row");
+    let each = entrants.iter().zip(&laps);
+    each.flat_map(|(entrant, own)| records(scenario, threads, entrant.contender, own, &laps[reference])).collect()
+}
+
+/// Plays each timed batch on a thread of its own, pinned to a core; after the same thread has played its part of `warm`, untimed, since whoever
+/// ran before has swept the processor's caches.
+fn race<K: Key>(subject: &dyn Subject<K>, mix: Mix, warm: &[Vec<K>], timed: &[Vec<K>]) -> (Duration, Tally) {
+    let make_ready = |nth: usize| {
+        pin::pin(nth);
+        if let Some(keys) = warm.get(nth) {
+            subject.play(mix, keys);
+        }
+    };
+    let play = |keys: &[K]| subject.play(mix, keys);
+    match timed {
+        [keys, ..] if mix == Mix::Stampede => workload::stampede(keys, timed.len(), &make_ready, &play),
+        _ => workload::race_on(timed, &make_ready, &play),
+    }
 }
 
 pub fn on(threads: usize) -> String {
     format!("{threads} thread{}", if threads == 1 { "" } else { "s" })
 }
 
-/// Operations of a thread in a round.
-fn operations(scenario: &Scenario, effort: Effort) -> usize {
-    (effort.batch / scenario.cost).max(1)
-}
+fn records(scenario: &Scenario, threads: usize, contender: &'static Contender, own: &Laps, reference: &Laps) -> Vec<Record> {
+    let row = format!("{}, {}", scenario.name, on(threads));
+    let record = |table, figures| Record { table, row: row.clone(), contender: contender.name, figures };
+    let percent = |part, whole| 100.0 * part as f64 / whole as f64;
 
-/// Fills caches that fill as they run, and lets each contender's code and memory settle.
-fn warm_up(scenario: &Scenario, keys: &mut Keys, entrants: &[(&'static Contender, Entrant)], effort: Effort) {
-    let batch = scenario.batch(keys, scenario.warm.max(operations(scenario, effort)));
-    for (_, entrant) in entrants {
-        entrant.play(scenario.mix, &batch);
-    }
-}
-
-fn records(row: &str, scenario: &Scenario, contender: &'static Contender, own: &Laps, reference: &Laps) -> Vec<Record> {
     let ratio = Spread::of(reference.nanos.iter().zip(&own.nanos).map(|(other, own)| other / own));
     let nanos = Spread::of(own.nanos.iter().copied());
-    let record = |table, figures| Record { table, row: row.to_owned(), contender: contender.name, figures };
+    let mut figures = [ratio.figures(["ratio", "ratio_q1", "ratio_q3"]), nanos.figures(["ns", "ns_q1", "ns_q3"])].concat();
+    figures.push(("threads", threads as f64));
+    let mut records = vec![record(Table::Speed, figures)];
 
-    let mut records = vec![record(
-        Table::Speed,
-        vec![
-            ("ratio", ratio.median),
-            ("ratio_q1", ratio.quarter),
-            ("ratio_q3", ratio.three_quarters),
-            ("ns", nanos.median),
-            ("ns_q1", nanos.quarter),
-            ("ns_q3", nanos.three_quarters),
-        ],
-    )];
     if !own.by_hand.is_empty() {
         let times = Spread::of(own.nanos.iter().zip(&own.by_hand).map(|(own, by_hand)| own / by_hand));
         let by_hand = Spread::of(own.by_hand.iter().copied());
-        let figures = vec![
-            ("times", times.median),
-            ("times_q1", times.quarter),
-            ("times_q3", times.three_quarters),
-            ("ns", by_hand.median),
-        ];
+        let mut figures = times.figures(["times", "times_q1", "times_q3"]).to_vec();
+        figures.push(("ns", by_hand.median));
         records.push(record(Table::ByHand, figures));
     }
-    let misses = 1.0 - own.tally.hits as f64 / own.tally.reads as f64;
-    match scenario.threads {
+    let Tally { reads, hits, writes, accepted } = own.tally;
+    match scenario.mix {
         // All of them ask for each key.
-        Some(threads) => records.push(record(Table::Loads, vec![("loads", misses * threads as f64)])),
-        None if own.tally.reads > 0 => records.push(record(Table::HitRatio, vec![("hit_percent", 100.0 * (1.0 - misses))])),
-        None => {}
+        Mix::Stampede => {
+            records.push(record(Table::Loads, vec![("loads", (reads - hits) as f64 * threads as f64 / reads as f64)]))
+        }
+        _ if reads > 0 => records.push(record(Table::HitRatio, vec![("hit_percent", percent(hits, reads))])),
+        _ => {}
+    }
+    if writes > 0 {
+        records.push(record(Table::Accepted, vec![("accepted_percent", percent(accepted, writes))]));
     }
     records
 }

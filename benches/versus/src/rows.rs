@@ -1,82 +1,112 @@
-//! The rows of the comparison, and how much of each is run.
+//! The rows of the comparison.
 
 use std::slice;
 
 use crate::args::Args;
 use crate::contenders::Contender;
+use crate::contenders::Subject;
+use crate::idle;
+use crate::latency;
+use crate::lifetime;
+use crate::memory;
+use crate::progress::Progress;
 use crate::record::Record;
-use crate::rounds::{self, Entrant};
-use crate::workload::{self, Scenario};
-use crate::{latency, memory};
+use crate::rounds;
+use crate::workload;
+use crate::workload::Entry;
+use crate::workload::Key;
+use crate::workload::Scenario;
 
-/// How long a run takes.
-#[derive(Clone, Copy)]
-pub struct Effort {
-    pub rounds: usize,
-    /// Operations of each thread in a round.
-    pub batch: usize,
-    pub capacities: &'static [u64],
-    pub large: bool,
-}
-
-impl Effort {
-    pub const QUICK: Self = Self { rounds: 5, batch: 1 << 15, capacities: &[100_000], large: false };
-    pub const DEFAULT: Self = Self { rounds: 21, batch: 1 << 17, capacities: &[100_000, 1_000_000], large: false };
-    pub const FULL: Self = Self { rounds: 41, batch: 1 << 19, large: true, ..Self::DEFAULT };
-}
-
-/// A contender as the row wants it: with plain or with shared values.
-type Enter = fn(&Contender, &Scenario) -> Entrant;
-
-const PLAIN: Enter = |contender, scenario| contender.plain(scenario);
-const SHARED: Enter = |contender, scenario| contender.shared(scenario);
-
-const ROWS: &[(Scenario, Enter)] = &[
-    (workload::HIT_10K, PLAIN),
-    (workload::HIT_100K, PLAIN),
-    (workload::HIT_5M, PLAIN),
-    (workload::HOT, PLAIN),
-    (workload::ARC_GET, SHARED),
-    (workload::ARC_WITH, SHARED),
-    (workload::MIX_75_25, PLAIN),
-    (workload::MIX_50_50, PLAIN),
-    (workload::REPLACE, PLAIN),
-    (workload::CHURN, PLAIN),
-    (workload::EVICT, PLAIN),
-    (workload::READ_THROUGH, PLAIN),
-    (workload::GET_WITH_WARM, PLAIN),
-    (workload::GET_WITH_WARM_ASYNC, PLAIN),
-    (workload::COLD_LOAD, PLAIN),
-    (workload::STAMPEDE, PLAIN),
+const SCENARIOS: &[Scenario] = &[
+    workload::HIT_10K,
+    workload::HIT_100K,
+    workload::HIT_5M,
+    workload::HIT_TEXT,
+    workload::HIT_1K,
+    workload::HOT,
+    workload::ARC_GET,
+    workload::ARC_WITH,
+    workload::MIX_75_25,
+    workload::MIX_50_50,
+    workload::REPLACE,
+    workload::CHURN,
+    workload::EVICT,
+    workload::EVICT_TEXT,
+    workload::EVICT_1K,
+    workload::READ_THROUGH,
+    workload::READ_THROUGH_TEXT,
+    workload::READ_THROUGH_1K,
+    workload::GET_WITH_WARM,
+    workload::GET_WITH_WARM_ASYNC,
+    workload::COLD_LOAD,
+    workload::STAMPEDE,
+    workload::INSERT_AT,
+    workload::SWAP,
+    workload::INVALIDATE,
 ];
 
+/// What is not measured in rounds of a scenario.
+const OTHERS: &[Other] = &[
+    Other { name: "latency", rows: |args| args.threads.len(), run: latency::run },
+    Other { name: "memory", rows: |args| args.effort.capacities.len(), run: memory::run },
+    Other { name: "lifetime", rows: |args| args.effort.capacities.len(), run: lifetime::run },
+    Other { name: "idle", rows: |_| 1, run: idle::run },
+];
+
+struct Other {
+    name: &'static str,
+    rows: fn(&Args) -> usize,
+    run: fn(&Args, &mut Progress) -> Vec<Record>,
+}
+
+pub fn names() -> impl Iterator<Item = &'static str> {
+    SCENARIOS.iter().map(|scenario| scenario.name).chain(OTHERS.iter().map(|other| other.name))
+}
+
 pub fn run(args: &Args) -> Vec<Record> {
+    let scenarios: Vec<_> = SCENARIOS.iter().filter(|scenario| wanted(args, scenario)).collect();
+    let others: Vec<_> = OTHERS.iter().filter(|other| args.wants(other.name)).collect();
+    let rows: usize = scenarios.iter().map(|scenario| threads(args, scenario).len()).sum();
+    let mut progress = Progress::of(rows + others.iter().map(|other| (other.rows)(args)).sum::<usize>());
+
     let mut records = Vec::new();
-    for (scenario, enter) in ROWS.iter().filter(|(scenario, _)| wanted(args, scenario)) {
-        let entrants: Vec<_> = args
-            .contenders
-            .iter()
-            .filter(|contender| contender.takes(scenario))
-            .map(|&contender| (contender, enter(contender, scenario)))
-            .collect();
-        let mut keys = scenario.keys();
-        let threads = scenario.threads.as_ref().map_or(args.threads.as_slice(), slice::from_ref);
-        for &threads in threads {
-            eprintln!("{} on {}, {} rounds", scenario.name, rounds::on(threads), args.effort.rounds);
-            records.extend(rounds::run(scenario, &mut keys, &entrants, threads, args.effort));
-        }
+    for scenario in scenarios {
+        records.extend(match scenario.entry {
+            Entry::Text => run_scenario(args, scenario, &mut progress, Contender::enter_text),
+            _ => run_scenario(args, scenario, &mut progress, Contender::enter),
+        });
     }
-    if args.wants("latency") {
-        records.extend(latency::run(args));
+    for other in others {
+        records.extend((other.run)(args, &mut progress));
     }
-    if args.wants("memory") {
-        records.extend(memory::run(args));
+    progress.end();
+    records
+}
+
+fn run_scenario<K: Key>(
+    args: &Args,
+    scenario: &Scenario,
+    progress: &mut Progress,
+    enter: fn(&Contender, &Scenario) -> Box<dyn Subject<K>>,
+) -> Vec<Record> {
+    let scenario = &args.effort.scaled(scenario);
+    progress.prepare(scenario.name);
+    let entrants = rounds::entrants(args, scenario, |contender| enter(contender, scenario));
+    let mut keys = scenario.keys();
+    rounds::warm_up(scenario, &mut keys, &entrants);
+
+    let mut records = Vec::new();
+    for &threads in threads(args, scenario) {
+        progress.begin(&format!("{}, {}", scenario.name, rounds::on(threads)));
+        records.extend(rounds::run(scenario, &mut keys, &entrants, threads, args.effort, progress));
     }
     records
 }
 
+fn threads<'a>(args: &'a Args, scenario: &'a Scenario) -> &'a [usize] {
+    scenario.threads.as_ref().map_or(&args.threads, slice::from_ref)
+}
+
 fn wanted(args: &Args, scenario: &Scenario) -> bool {
-    let large = scenario.name == workload::HIT_5M.name;
-    let named = args.rows.iter().any(|row| row == scenario.name);
-    args.wants(scenario.name) && (!large || args.effort.large || named)
+    args.wants(scenario.name) && (args.effort.includes(scenario) || args.rows.iter().any(|row| row == scenario.name))
 }

@@ -13,10 +13,15 @@ impl Spread {
         figures.sort_by(f64::total_cmp);
         Self { quarter: quantile(&figures, 0.25), median: quantile(&figures, 0.5), three_quarters: quantile(&figures, 0.75) }
     }
+
+    /// By the names of the median and of the quartiles below and above it.
+    pub fn figures(self, [median, below, above]: [&'static str; 3]) -> [(&'static str, f64); 3] {
+        [(median, self.median), (below, self.quarter), (above, self.three_quarters)]
+    }
 }
 
 /// Of figures in order.
-pub fn quantile(sorted: &[f64], share: f64) -> f64 {
+fn quantile(sorted: &[f64], share: f64) -> f64 {
     let position = share * (sorted.len() - 1) as f64;
     let (below, above) = (sorted[position.floor() as usize], sorted[position.ceil() as usize]);
     below + (above - below) * position.fract()

@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use versus::contenders::{ALL, Subject};
+use versus::contenders::{Contender, Subject};
 use versus::workload::{COLD_LOAD, EVICT, GET_WITH_WARM, HIT_100K, Mix, REPLACE};
 
 const HELP: &str = "\
@@ -24,7 +24,7 @@ fn main() {
     let [contender, path, count] = words.as_slice() else {
         return println!("{HELP}");
     };
-    let contender = ALL.iter().find(|other| other.name == contender).expect("a contender's name");
+    let contender = Contender::named(contender).expect("a contender's name");
     let scenario = match path.as_str() {
         "get" => HIT_100K,
         "insert" => EVICT,
@@ -35,7 +35,7 @@ fn main() {
     };
     let count = count.parse().expect("a count");
 
-    let subject = contender.plain(&scenario);
+    let subject = contender.enter(&scenario);
     let mut keys = scenario.keys();
     subject.play(scenario.mix, &keys.batch(scenario.warm));
     measured(&*subject, scenario.mix, &keys.batch(count));

@@ -1,8 +1,13 @@
 use ahash::RandomState;
 use hashbrown::HashMap;
 
-use super::{Family, Kind};
-use crate::workload::{Target, Value, shuffled};
+use super::Family;
+use super::Kind;
+use super::Weigh;
+use crate::workload::Key;
+use crate::workload::Target;
+use crate::workload::Value;
+use crate::workload::shuffled;
 
 /// A map without any lock, filled once: what a read costs at least.
 pub struct Bare;
@@ -11,35 +16,37 @@ impl Family for Bare {
     const NAME: &'static str = "bare map";
     const KIND: Kind = Kind::Limit;
 
-    type Of<V: Value> = HashMap<u64, V, RandomState>;
+    type Of<K: Key, V: Value> = HashMap<K, V, RandomState>;
+    type Weighing<K: Key, V: Weigh> = HashMap<K, V, RandomState>;
 
-    fn new<V: Value>(_capacity: u64) -> Self::Of<V> {
+    fn new<K: Key, V: Value>(_capacity: u64) -> Self::Of<K, V> {
         HashMap::with_hasher(RandomState::new())
     }
 
-    fn filled<V: Value>(_capacity: u64, n: u64) -> Self::Of<V> {
-        shuffled(n).into_iter().map(|key| (key, V::of(key))).collect()
+    fn filled<K: Key, V: Value>(_capacity: u64, n: u64) -> Self::Of<K, V> {
+        let pair = |number| {
+            let key = K::of(number);
+            let value = V::of(key.token());
+            (key, value)
+        };
+        shuffled(n).into_iter().map(pair).collect()
     }
 }
 
-impl<V: Value> Target<V> for HashMap<u64, V, RandomState> {
-    fn get(&self, key: &u64) -> Option<V> {
+impl<K: Key, V: Value> Target<K, V> for HashMap<K, V, RandomState> {
+    fn get(&self, key: &K) -> Option<V> {
         self.get(key).cloned()
     }
 
-    fn insert(&self, _key: u64, _value: V) {
+    fn insert(&self, _key: K, _value: V) {
         unreachable!("the limit is only read")
     }
 
-    fn remove(&self, _key: &u64) {
+    fn remove(&self, _key: &K) {
         unreachable!("the limit is only read")
     }
 
-    fn entries(&self) -> usize {
-        self.len()
-    }
-
-    fn with<R>(&self, key: &u64, look: impl FnOnce(&V) -> R) -> Option<R> {
+    fn with<R>(&self, key: &K, look: impl FnOnce(&V) -> R) -> Option<R> {
         self.get(key).map(look)
     }
 }

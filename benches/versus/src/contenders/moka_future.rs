@@ -9,6 +9,8 @@ use moka::future::Cache;
 
 use super::Family;
 use super::Kind;
+use super::Weigh;
+use crate::workload::Key;
 use crate::workload::Target;
 use crate::workload::Value;
 
@@ -20,13 +22,14 @@ impl Family for MokaFuture {
     const KIND: Kind = Kind::Tasks;
     const LOADS_ASYNC: bool = true;
 
-    type Of<V: Value> = Cache<u64, V, RandomState>;
+    type Of<K: Key, V: Value> = Cache<K, V, RandomState>;
+    type Weighing<K: Key, V: Weigh> = Cache<K, V, RandomState>;
 
-    fn new<V: Value>(capacity: u64) -> Self::Of<V> {
+    fn new<K: Key, V: Value>(capacity: u64) -> Self::Of<K, V> {
         Cache::builder().max_capacity(capacity).build_with_hasher(RandomState::new())
     }
 
-    fn settle<V: Value>(target: &Self::Of<V>) {
+    fn settle<K: Key, V: Value>(target: &Self::Of<K, V>) {
         now(target.run_pending_tasks());
     }
 }
@@ -39,24 +42,20 @@ fn now<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-impl<V: Value> Target<V> for Cache<u64, V, RandomState> {
-    fn get(&self, key: &u64) -> Option<V> {
+impl<K: Key, V: Value> Target<K, V> for Cache<K, V, RandomState> {
+    fn get(&self, key: &K) -> Option<V> {
         now(self.get(key))
     }
 
-    fn insert(&self, key: u64, value: V) {
+    fn insert(&self, key: K, value: V) {
         now(self.insert(key, value));
     }
 
-    fn remove(&self, key: &u64) {
+    fn remove(&self, key: &K) {
         now(self.invalidate(key));
     }
 
-    fn entries(&self) -> usize {
-        self.entry_count() as usize
-    }
-
-    fn get_with_async(&self, key: &u64, load: impl Future<Output = V>) -> impl Future<Output = V> {
-        self.get_with(*key, load)
+    fn get_with_async(&self, key: &K, load: impl Future<Output = V> + Send + 'static) -> impl Future<Output = V> {
+        self.get_with_by_ref(key, load)
     }
 }

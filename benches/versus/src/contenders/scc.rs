@@ -3,42 +3,43 @@ use scc::HashCache;
 use scc::hash_cache::Entry;
 
 use super::Family;
-use crate::workload::{Target, Value};
+use super::Weigh;
+use crate::workload::Key;
+use crate::workload::Target;
+use crate::workload::Value;
 
-/// It rounds its capacity up to a power of two, so it often has more room than the others.
+/// It rounds its capacity up to a power of two, so it often has more room than the others. It does not weigh.
 pub struct Scc;
 
 impl Family for Scc {
     const NAME: &'static str = "scc";
+    const MORE_ROOM: bool = true;
 
-    type Of<V: Value> = HashCache<u64, V, RandomState>;
+    type Of<K: Key, V: Value> = HashCache<K, V, RandomState>;
+    type Weighing<K: Key, V: Weigh> = HashCache<K, V, RandomState>;
 
-    fn new<V: Value>(capacity: u64) -> Self::Of<V> {
+    fn new<K: Key, V: Value>(capacity: u64) -> Self::Of<K, V> {
         HashCache::with_capacity_and_hasher(0, capacity as usize, RandomState::new())
     }
 }
 
-impl<V: Value> Target<V> for HashCache<u64, V, RandomState> {
-    fn get(&self, key: &u64) -> Option<V> {
+impl<K: Key, V: Value> Target<K, V> for HashCache<K, V, RandomState> {
+    fn get(&self, key: &K) -> Option<V> {
         self.read_sync(key, |_, value| value.clone())
     }
 
-    fn insert(&self, key: u64, value: V) {
+    fn insert(&self, key: K, value: V) {
         match self.entry_sync(key) {
             Entry::Occupied(mut entry) => drop(entry.put(value)),
             Entry::Vacant(entry) => drop(entry.put_entry(value)),
         }
     }
 
-    fn remove(&self, key: &u64) {
+    fn remove(&self, key: &K) {
         self.remove_sync(key);
     }
 
-    fn entries(&self) -> usize {
-        self.len()
-    }
-
-    fn with<R>(&self, key: &u64, look: impl FnOnce(&V) -> R) -> Option<R> {
+    fn with<R>(&self, key: &K, look: impl FnOnce(&V) -> R) -> Option<R> {
         self.read_sync(key, |_, value| look(value))
     }
 }
