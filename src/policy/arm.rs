@@ -15,12 +15,12 @@ pub(super) enum Rule {
     Duel,
     /// Used entries go to main, others leave a ghost; a key with a ghost enters main (S3-FIFO).
     Ghost,
-    /// A duel in which the candidate's own admission does not count.
-    StrictDuel,
+    /// As `Ghost`, with ghosts of twice as many.
+    DeepGhost,
 }
 
 impl Arm {
-    pub(crate) const START: Arm = Arm::new(100, Rule::StrictDuel);
+    pub(crate) const START: Arm = Arm::new(100, Rule::Duel);
 
     pub(super) const fn new(share: u16, rule: Rule) -> Self {
         Arm { share, rule }
@@ -41,7 +41,7 @@ impl Arm {
         let rule = match packed & 0xff {
             0 => Rule::Duel,
             1 => Rule::Ghost,
-            _ => Rule::StrictDuel,
+            _ => Rule::DeepGhost,
         };
         Arm::new((packed >> 8) as u16, rule)
     }
@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn packing_loses_nothing() {
-        for rule in [Rule::Duel, Rule::Ghost, Rule::StrictDuel] {
+        for rule in [Rule::Duel, Rule::Ghost, Rule::DeepGhost] {
             for share in [0, 10, 800, u16::MAX] {
                 let arm = Arm::new(share, rule);
                 assert_eq!(Arm::unpack(arm.pack()), arm);

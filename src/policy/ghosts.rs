@@ -14,14 +14,14 @@ impl Ghosts {
     /// Room for about `entries` ghosts. What is known stays known when the room is doubled.
     #[inline]
     pub(super) fn grow(&mut self, entries: usize) {
-        if entries > self.buckets.len() * WAYS || self.buckets.is_empty() {
+        if entries * 2 > self.buckets.len() * WAYS || self.buckets.is_empty() {
             self.outgrow(entries);
         }
     }
 
     #[cold]
     fn outgrow(&mut self, entries: usize) {
-        let wanted = entries.div_ceil(WAYS).max(1);
+        let wanted = (entries * 2).div_ceil(WAYS).max(1);
         if self.buckets.is_empty() {
             self.buckets = vec![[0; WAYS]; wanted];
         }
@@ -39,18 +39,18 @@ impl Ghosts {
         }
     }
 
-    /// Whether the key was remembered; it no longer is.
-    pub(super) fn take(&mut self, hash: u32) -> bool {
-        let Some(bucket) = self.bucket(hash) else { return false };
+    /// Whether the key was remembered, and if so how many left after it, in shares of the bucket; it no longer is.
+    pub(super) fn take(&mut self, hash: u32) -> Option<usize> {
+        let bucket = self.bucket(hash)?;
         let sought = fingerprint(hash);
         // All ways at once: most keys are found in none.
         if !bucket.iter().fold(false, |found, &way| found | (way == sought)) {
-            return false;
+            return None;
         }
-        let Some(at) = bucket.iter().position(|&way| way == sought) else { return false };
+        let at = bucket.iter().position(|&way| way == sought)?;
         bucket.copy_within(at + 1.., at);
         bucket[WAYS - 1] = 0;
-        true
+        Some(at)
     }
 
     pub(super) fn clear(&mut self) {

@@ -73,6 +73,11 @@ impl Queues {
         self.rings[queue as usize].weight
     }
 
+    /// The queue of a slot that is in one.
+    pub(super) fn queue_of(&self, slot: Slot) -> Queue {
+        self.places[slot as usize].queue()
+    }
+
     #[inline]
     pub(super) fn front(&self, queue: Queue) -> Option<Slot> {
         let ring = &self.rings[queue as usize];

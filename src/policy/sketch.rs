@@ -13,7 +13,7 @@ const PERIOD: usize = 10;
 /// Fewer entries would be forgotten before they come back.
 const MIN_ENTRIES: usize = 128;
 /// Entries that share a block.
-const SPAN: usize = 16;
+const SPAN: usize = 32;
 
 #[derive(Default)]
 pub(super) struct Sketch {

@@ -52,14 +52,17 @@ impl Policy {
 
     pub(crate) fn admit(&mut self, slot: Slot, hash: u32, weight: u64) {
         self.sketch.grow(self.len() + 1);
-        self.sketch.add(hash, 1);
-        let queue = if self.belongs_in_main(hash, weight) { Queue::Main } else { Queue::Window };
+        let age = self.ghosts.take(hash);
+        if age.is_some() { self.sketch.add(hash, 1); }
+        let queue = if self.belongs_in_main(age, weight) { Queue::Main } else { Queue::Window };
         self.queues.push_back(queue, slot, weight);
     }
 
-    fn belongs_in_main(&mut self, hash: u32, weight: u64) -> bool {
-        if self.arm.rule == Rule::Ghost && self.ghosts.take(hash) {
-            return true;
+    fn belongs_in_main(&mut self, age: Option<usize>, weight: u64) -> bool {
+        match self.arm.rule {
+            Rule::Ghost if age.is_some_and(|age| age < 8) => return true,
+            Rule::DeepGhost if age.is_some() => return true,
+            _ => {}
         }
         // While nothing needs to be evicted, what the window has no room for goes to main.
         let total = self.total() + weight;
@@ -79,10 +82,15 @@ impl Policy {
         self.arm = arm;
         self.ghosts.grow(self.len());
         let victim = self.victim(entries)?;
+        let queue = self.queues.queue_of(victim);
         self.queues.remove(victim, self.weigh(victim, entries));
         let hash = entries.hash(victim);
         self.count(victim, entries);
-        self.ghosts.push(hash);
+        // Not so what leaves main, as in S3-FIFO: where requests come in a cycle, main's oldest entry is the one needed next, and each
+        // such entry that came back at once would drive the next one out.
+        if queue == Queue::Window {
+            self.ghosts.push(hash);
+        }
         self.full = self.total();
         Some(victim)
     }
@@ -152,11 +160,11 @@ impl Policy {
         let uses = entries.uses(candidate);
         if uses == 0 {
             return match self.arm.rule {
-                Rule::Ghost => Some(candidate),
-                Rule::Duel | Rule::StrictDuel => self.duel(candidate, entries),
+                Rule::Ghost | Rule::DeepGhost => Some(candidate),
+                Rule::Duel => self.duel(candidate, entries),
             };
         }
-        if self.arm.rule == Rule::Ghost {
+        if matches!(self.arm.rule, Rule::Ghost | Rule::DeepGhost) {
             self.promote(candidate, entries);
         } else {
             self.count(candidate, entries);
@@ -166,14 +174,13 @@ impl Policy {
     }
 
     fn duel(&mut self, candidate: Slot, entries: &impl Entries) -> Option<Slot> {
-        let margin = u8::from(self.arm.rule == Rule::StrictDuel);
         // The usual candidate is new: it cannot win, and main need not be looked at.
-        if !self.weighted && self.queues.len(Queue::Main) > 0 && self.frequency(candidate, entries) <= margin {
+        if !self.weighted && self.queues.len(Queue::Main) > 0 && self.frequency(candidate, entries) == 0 {
             return Some(candidate);
         }
         for _ in 0..MAX_STEPS {
             let Some(victim) = self.step_main(entries) else { continue };
-            if self.beats(candidate, victim, margin, entries) {
+            if self.beats(candidate, victim, entries) {
                 self.promote(candidate, entries);
                 return Some(victim);
             }
@@ -187,16 +194,15 @@ impl Policy {
     }
 
     /// Whether `one` is worth more than `other`: by frequency, or by frequency over weight.
-    fn beats(&self, one: Slot, other: Slot, margin: u8, entries: &impl Entries) -> bool {
+    fn beats(&self, one: Slot, other: Slot, entries: &impl Entries) -> bool {
         let ours = self.frequency(one, entries);
         if !self.weighted {
-            // The usual candidate is new, and needs no look at the other.
-            return ours > margin && ours > margin + self.frequency(other, entries);
+            return ours > self.frequency(other, entries);
         }
         let theirs = self.frequency(other, entries);
         // One more than twice the uses, so that among unused entries the heavier one goes.
         let value = |uses: u8, weight: u64| (2 * u64::from(uses) + 1).saturating_mul(weight);
-        value(ours.saturating_sub(margin), entries.weight(other)) > value(theirs, entries.weight(one))
+        value(ours, entries.weight(other)) > value(theirs, entries.weight(one))
     }
 
     /// The least valuable of the next unused entries of main: a sampled GDSF (Cherkasova, 1998).
@@ -208,7 +214,7 @@ impl Policy {
             if next == worst || entries.uses(next) > 0 {
                 break;
             }
-            if self.beats(worst, next, 0, entries) {
+            if self.beats(worst, next, entries) {
                 worst = next;
             }
         }
