@@ -15,8 +15,8 @@ const MAX_SHIFT: u32 = 14;
 const PERIOD: u32 = 250;
 /// What is left of a score after a decision.
 const MEMORY: f32 = 0.875;
-/// Standard deviations by which another arm must lead.
-const SIGNIFICANT: f32 = 1.5;
+/// Standard deviations of chance by which another arm must lead.
+const SIGNIFICANT: f32 = 1.0;
 
 const ARMS: [Arm; LANES] = [
     Arm::START,
