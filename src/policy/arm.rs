@@ -1,5 +1,7 @@
 //! The configurations that steering chooses among.
 
+use super::ghosts::Age;
+
 /// How a stripe runs: the window's share of the weight, and the rule at the window's tail.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Arm {
@@ -13,9 +15,9 @@ pub(crate) struct Arm {
 pub(super) enum Rule {
     /// The more frequent of candidate and main's victim stays (W-TinyLFU).
     Duel,
-    /// Used entries go to main, others leave a ghost; a key with a ghost enters main (S3-FIFO).
+    /// Used entries go to main, others leave; a key that comes back soon enters main (S3-FIFO).
     Ghost,
-    /// As `Ghost`, with ghosts of twice as many.
+    /// As `Ghost`, but coming back may take twice as long.
     DeepGhost,
 }
 
@@ -27,16 +29,28 @@ impl Arm {
     }
 
     /// The window's share of a total weight.
+    #[inline]
     pub(super) fn share_of(self, total: u64) -> u64 {
         let share = u64::from(self.share);
         // In two parts, as the product of the whole may not fit.
         (total >> 10) * share + (((total & 1023) * share) >> 10)
     }
 
+    /// Does a key that left so long ago enter main when it comes back?
+    #[inline]
+    pub(super) fn readmits(self, age: Age) -> bool {
+        match self.rule {
+            Rule::Duel => false,
+            Rule::Ghost => age == Age::Young,
+            Rule::DeepGhost => true,
+        }
+    }
+
     pub(crate) fn pack(self) -> u32 {
         u32::from(self.share) << 8 | self.rule as u32
     }
 
+    #[inline]
     pub(crate) fn unpack(packed: u32) -> Self {
         let rule = match packed & 0xff {
             0 => Rule::Duel,

@@ -73,11 +73,6 @@ impl Queues {
         self.rings[queue as usize].weight
     }
 
-    /// The queue of a slot that is in one.
-    pub(super) fn queue_of(&self, slot: Slot) -> Queue {
-        self.places[slot as usize].queue()
-    }
-
     #[inline]
     pub(super) fn front(&self, queue: Queue) -> Option<Slot> {
         let ring = &self.rings[queue as usize];
@@ -112,6 +107,11 @@ impl Queues {
         let newest = ring.slots[ring.place(ring.len)];
         ring.slots[place.at()] = newest;
         self.places[newest as usize] = place;
+    }
+
+    pub(super) fn move_to_main(&mut self, slot: Slot, weight: u64) {
+        self.remove(slot, weight);
+        self.push_back(Queue::Main, slot, weight);
     }
 
     /// Puts `new` where `old` is.
