@@ -4,35 +4,25 @@ use equivalent::Equivalent;
 
 use crate::event::Cause;
 use crate::event::Counts;
-use crate::policy::Arm;
-use crate::policy::Entries;
-use crate::rule::tombstone::Dead;
 use crate::rule::tombstone::admit_invalidation;
 use crate::rule::version::Version;
 use crate::sync::MutexGuard;
 use crate::sync::Ordering;
-use crate::sync::prefetch;
 use crate::time::deadline;
 
 use super::flights::Ended;
 use super::index::Index;
 use super::index::Spot;
 use super::index::ordinal;
-use super::node::CLAIMED;
 use super::node::HELD;
 use super::node::Node;
-use super::node::SOURCED;
 use super::node::TIMED;
-use super::node::UNEVICTABLE;
 use super::pin::Pin;
 use super::reader::Reading;
 use super::reclaim::Effects;
-use super::slab::Slab;
 use super::stripe::State;
 use super::stripe::Stripe;
 
-/// Bytes of a stripe's nodes that are no more than the nearer of the processor's caches have for it.
-const NEAR: usize = 1 << 17;
 /// Buckets that one step of a scan covers.
 const SCANNED: u64 = 16;
 
@@ -168,7 +158,7 @@ impl<'a, K, V> Locked<'a, K, V> {
     }
 
     #[inline(always)]
-    fn resident_of(&self, spot: Spot, node: &'a Node<K, V>) -> Resident<'a, K, V> {
+    pub(super) fn resident_of(&self, spot: Spot, node: &'a Node<K, V>) -> Resident<'a, K, V> {
         // SAFETY: the lock is held.
         Resident { spot, node, version: unsafe { self.stripe.version_of(spot.slot, node) } }
     }
@@ -214,82 +204,6 @@ impl<'a, K, V> Locked<'a, K, V> {
         unsafe { &resident.node.pair().0 }
     }
 
-    /// Takes an entry out of the table for `cause`.
-    #[inline]
-    pub(crate) fn take_out(&mut self, resident: Resident<'a, K, V>, cause: Cause, now: u64) {
-        self.index().unlink(resident.node.hash(), resident.spot);
-        self.leave(resident, cause, now);
-    }
-
-    /// The rest of taking out, for an entry that is out of the index.
-    #[inline]
-    pub(super) fn leave(&mut self, resident: Resident<'a, K, V>, cause: Cause, now: u64) {
-        let slot = resident.spot.slot;
-        if !resident.node.has(UNEVICTABLE) {
-            let weight = self.weight(slot);
-            self.state.policy.remove(slot, weight);
-        }
-        self.forget(resident, cause, now);
-    }
-
-    /// What becomes of every entry that is out of the index and the policy: it is counted, remembered, told of and retired.
-    #[inline(always)]
-    fn forget(&mut self, resident: Resident<'a, K, V>, cause: Cause, now: u64) {
-        if self.state.quiet && resident.node.is_plain() {
-            self.resize(-1, (0, 1));
-            resident.node.retire();
-            self.give_up(resident.spot.slot, cause);
-        } else {
-            self.forget_special(resident, cause, now);
-        }
-    }
-
-    /// Where there is more to forget than the entry itself.
-    #[inline(never)]
-    fn forget_special(&mut self, resident: Resident<'a, K, V>, cause: Cause, now: u64) {
-        let Resident { spot, node, version } = resident;
-        if node.has(TIMED) {
-            self.state.wheel.cancel(spot.slot);
-        }
-        self.leave_groups(spot.slot);
-        self.remember(node, version, cause, now);
-        self.resize(-1, (0, self.weight(spot.slot)));
-        self.retire(spot.slot, node, cause);
-    }
-
-    /// A tombstone for a key whose source version is known.
-    pub(super) fn remember(&mut self, node: &Node<K, V>, version: Version, cause: Cause, now: u64) {
-        if let Some(dead) = dead_of(node, version, cause) {
-            self.state.quiet = false;
-            self.state.graves.bury(node.hash(), dead, now);
-        }
-    }
-
-    /// One node leaves for `cause`: counted, told of, and its slot back when no reader is at it.
-    #[inline(always)]
-    pub(super) fn retire(&mut self, slot: u32, node: &Node<K, V>, cause: Cause) {
-        if self.state.config.told {
-            self.notice(slot, node, cause);
-        }
-        node.retire();
-        self.give_up(slot, cause);
-    }
-
-    /// The rest of retiring, for a node that is marked as retired, of whom nobody is told.
-    #[inline(always)]
-    pub(super) fn give_up(&mut self, slot: u32, cause: Cause) {
-        self.state.counts.left(cause);
-        self.state.retired.push(slot);
-    }
-
-    /// The notice is a pin: the value lives until the listener has heard of it.
-    #[cold]
-    fn notice(&mut self, slot: u32, node: &Node<K, V>, cause: Cause) {
-        // SAFETY: the lock is held, and the slot not yet given up.
-        unsafe { self.stripe.pin(slot, node) };
-        self.state.notices.push((slot, cause));
-    }
-
     /// The mirrors that are read without the lock.
     #[inline(always)]
     pub(super) fn resize(&mut self, entries: isize, (more, less): (u64, u64)) {
@@ -308,52 +222,11 @@ impl<'a, K, V> Locked<'a, K, V> {
         self.resident_of(self.spot_of(slot, node), node)
     }
 
-    /// May this stripe make room: has it more than the entry that just came?
-    pub(crate) fn can_evict(&self) -> bool {
-        self.state.policy.len() > 1
-    }
-
-    /// Evicts the entry that is least worth keeping; false when nothing here may be evicted.
-    pub(crate) fn evict(&mut self, arm: Arm, now: u64) -> bool {
-        let entries = self.entries();
-        let Some(slot) = self.state.policy.evict(arm, &entries) else { return false };
-        let node = self.node(slot);
-        let spot = self.spot_of(slot, node);
-        self.index().unlink(node.hash(), spot);
-        self.forget(self.resident_of(spot, node), Cause::Evicted, now);
-        self.look_ahead();
-        true
-    }
-
-    /// Asks for the memory of the next to go: its node, then, an eviction later, its bucket.
-    #[inline(always)]
-    fn look_ahead(&self) {
-        if self.stripe.entries() * size_of::<Node<K, V>>() < NEAR {
-            return;
-        }
-        if let Some(slot) = self.state.policy.upcoming(2) {
-            prefetch(self.node(slot));
-        }
-        if let Some(slot) = self.state.policy.upcoming(0) {
-            let index = self.index();
-            prefetch(index.bucket(index.home(ordinal(self.node(slot).hash()))));
-        }
-    }
-
     /// Where an entry that is in the table lies.
     #[inline(always)]
-    fn spot_of(&self, slot: u32, node: &Node<K, V>) -> Spot {
+    pub(super) fn spot_of(&self, slot: u32, node: &Node<K, V>) -> Spot {
         let spot = self.index().find(node.hash(), |other| other == slot);
         spot.expect("the table has what wheel and policy have")
-    }
-
-    /// What the entry that would be evicted next is worth for each unit of its weight. `None` when nothing here may be evicted.
-    pub(crate) fn least_worth(&self) -> Option<f64> {
-        self.state.policy.least_worth(&self.entries())
-    }
-
-    fn entries(&self) -> Slots<'a, K, V> {
-        Slots { slab: &self.stripe.slab, weighted: self.state.config.weighted }
     }
 
     /// Takes every entry out, and fences every flight.
@@ -447,52 +320,5 @@ impl<'a, K, V> Locked<'a, K, V> {
         let side = state.policy.memory() + state.wheel.memory() + state.graves.memory() + state.flights.memory();
         let side = side + state.groups.memory();
         table + lists + side + size_of::<Stripe<K, V>>()
-    }
-}
-
-/// How far a key is dead whose entry leaves, if its source version is known.
-pub(super) fn dead_of<K, V>(node: &Node<K, V>, version: Version, cause: Cause) -> Option<Dead> {
-    if !node.has(SOURCED) {
-        return None;
-    }
-    Some(match cause {
-        // The source's newest word may well be this version still: it may come back. What replaced it without a word from the
-        // source may not.
-        Cause::Evicted | Cause::Expired if node.has(CLAIMED) => Dead::below(version),
-        _ => Dead::up_to(version),
-    })
-}
-
-/// What the policy may see of the stripe's entries.
-struct Slots<'a, K, V> {
-    slab: &'a Slab<K, V>,
-    weighted: bool,
-}
-
-impl<K, V> Slots<'_, K, V> {
-    #[inline(always)]
-    fn node(&self, slot: u32) -> &Node<K, V> {
-        // SAFETY: the policy has only slots that are in the table, and is asked under the lock.
-        unsafe { self.slab.node(slot) }
-    }
-}
-
-impl<K, V> Entries for Slots<'_, K, V> {
-    fn uses(&self, slot: u32) -> u8 {
-        self.node(slot).uses()
-    }
-
-    fn set_uses(&self, slot: u32, uses: u8) {
-        self.node(slot).set_uses(uses);
-    }
-
-    fn hash(&self, slot: u32) -> u32 {
-        ordinal(self.node(slot).hash())
-    }
-
-    #[inline(always)]
-    fn weight(&self, slot: u32) -> u64 {
-        // SAFETY: as in `node`.
-        if self.weighted { unsafe { self.slab.weight(slot) } } else { 1 }
     }
 }

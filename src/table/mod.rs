@@ -4,6 +4,7 @@
 //! `unsafe` lives in `node` and `slab` (memory of entries), `reader` (who is using what), `stripe` and `reclaim` (which join the two).
 
 mod bucket;
+mod evict;
 mod expire;
 mod flights;
 mod graves;
@@ -12,6 +13,7 @@ mod growth;
 #[cfg(feature = "write-behind")]
 mod hold;
 mod index;
+mod leave;
 mod lines;
 mod locked;
 mod node;
