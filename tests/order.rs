@@ -365,6 +365,32 @@ fn a_tombstone_stays_for_its_time() {
     });
 }
 
+type Evict = fn(&Cache<u64, u64>, u64);
+
+/// Whoever evicts a versioned entry, a writer or a loader that has nothing to do with versions too, buries it at the time that it is.
+#[test]
+fn a_tombstone_stays_for_its_time_whoever_evicts() {
+    let evict: [(&str, Evict); 3] = [
+        ("insert", |cache, key| _ = cache.insert(key, 0)),
+        ("get_with", |cache, key| _ = cache.get_with(&key, || 0)),
+        ("transaction", |cache, key| cache.transaction(|t| t.insert(key, 0)).unwrap()),
+    ];
+    watched(move || {
+        for (name, evict) in evict {
+            let (clock, hand) = Clock::mock();
+            let builder = Cache::builder().max_capacity(2).stripes(1).clock(clock).ordering(Ordering::PerKey);
+            let cache: Cache<u64, u64> = builder.tombstone_ttl(Duration::from_secs(10)).build().unwrap();
+            hand.advance(Duration::from_secs(3600));
+            cache.insert_at(1, 7, 7).unwrap();
+            (2..).take_while(|_| cache.contains_key(&1)).for_each(|key| evict(&cache, key));
+            hand.advance(Duration::from_secs(9));
+            // Sweeps.
+            evict(&cache, 0);
+            assert!(cache.insert_at(1, 6, 6).is_err(), "{name}: the dead came back");
+        }
+    });
+}
+
 #[test]
 fn every_way_out_leaves_what_is_known() {
     watched(|| {

@@ -52,7 +52,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// ```
     ///
     /// # Errors
-    /// [`TooHeavy`] if the value weighs more than the whole cache may; nothing has changed then.
+    /// [`TooHeavy`] if the value weighs more than the whole cache may; nothing has changed then, but that a load of the key under way will
+    /// not be stored.
     ///
     /// # Panics
     /// As [`insert`](Self::insert).

@@ -70,7 +70,7 @@ impl<K, V> Core<K, V> {
     #[cold]
     fn steer(&self, ordinal: u32, weight: u64) {
         // Lossy on purpose: nobody waits for the steering.
-        let Some(mut steering) = self.steering.try_lock() else { return };
+        let Some(mut steering) = self.line.steering.try_lock() else { return };
         self.table.readers.collect(|sample| steering.record(sample as u32, sample >> 32));
         // As heavy as a reader's sample can say.
         steering.record(ordinal, weight.min(u64::from(u32::MAX)));
@@ -97,7 +97,7 @@ impl<K, V> Core<K, V> {
 
     /// The capacity has changed.
     pub(super) fn resize_steering(&self) {
-        let mut steering = self.steering.lock();
+        let mut steering = self.line.steering.lock();
         steering.resize(self.capacity(), self.entries() as u64);
         self.follow_sampler(&steering);
     }

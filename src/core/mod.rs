@@ -112,14 +112,13 @@ pub(crate) struct Core<K, V> {
     /// Whether anything in the cache depends on time. Once it does, it stays so.
     timed: AtomicBool,
     line: Contended,
-    steering: Mutex<Steering>,
     listener_panics: AtomicU64,
     tally: Tally,
     #[cfg(feature = "load-times")]
     load_times: load_times::Recorder,
 }
 
-/// What writers change, on a cache line that hits do not read.
+/// What writers change, on cache lines that hits do not read.
 #[repr(align(128))]
 struct Contended {
     /// Weight of everything resident.
@@ -127,6 +126,7 @@ struct Contended {
     capacity: AtomicU64,
     /// The arm that every stripe evicts by.
     arm: AtomicU32,
+    steering: Mutex<Steering>,
 }
 
 impl<K, V> Core<K, V> {
@@ -145,8 +145,8 @@ impl<K, V> Core<K, V> {
                 weight: AtomicU64::new(0),
                 capacity: AtomicU64::new(capacity),
                 arm: AtomicU32::new(Arm::START.pack()),
+                steering: Mutex::new(steering),
             },
-            steering: Mutex::new(steering),
             listener_panics: AtomicU64::new(0),
             tally: Tally::default(),
             #[cfg(feature = "load-times")]

@@ -71,15 +71,15 @@ impl<K: Eq + Clone, V: Clone> Core<K, V> {
     /// Stores a plain value if there is nothing in the stripe to see to but the flight, and nobody waits for that, as is nearly always so.
     fn store_fast(&self, lease: &mut Lease<K, V>, value: &mut Option<V>) -> Option<Version> {
         let hash = lease.hash();
-        let LeaseTime { now, .. } = self.lease_time();
-        let mut locked = self.table.stripe(hash).lock();
+        let lease_now = self.lease_time().now;
+        let (mut locked, now) = self.lock_in_time(hash)?;
         let flight = lease.flight();
         // The table and the lease know it: so nobody waits, and nobody else can come to know it but under this lock.
         if Arc::strong_count(flight) > 2 {
             return None;
         }
         // Where leases end by time, or failures stay, it may be another's by now.
-        if self.leases_end() && !flight.is_led_by(lease.token(), now) {
+        if self.leases_end() && !flight.is_led_by(lease.token(), lease_now) {
             return None;
         }
         let closed = locked.close(hash, flight)?;
@@ -92,7 +92,7 @@ impl<K: Eq + Clone, V: Clone> Core<K, V> {
         drop(closed);
         let key = lease.end_alone();
         let written = locked.write_fast(look, hash, (key, value.take().expect(HERE)));
-        Some(self.after_fast(locked, hash, written))
+        Some(self.after_fast(locked, hash, written, now))
     }
 
     /// Tries until it is stored or refused.

@@ -96,7 +96,7 @@ impl<K, V> Core<K, V> {
 
     pub(crate) fn memory_used(&self) -> usize {
         let stripes: usize = self.table.stripes().iter().map(|stripe| stripe.lock().memory()).sum();
-        size_of::<Self>() + stripes + self.table.readers.memory() + self.steering.lock().memory()
+        size_of::<Self>() + stripes + self.table.readers.memory() + self.line.steering.lock().memory()
     }
 }
 

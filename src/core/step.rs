@@ -128,7 +128,7 @@ impl<K, V> Core<K, V> {
         }
     }
 
-    fn now_matters(&self) -> bool {
+    pub(super) fn now_matters(&self) -> bool {
         self.timed.load(Ordering::Relaxed)
     }
 

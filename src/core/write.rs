@@ -155,20 +155,29 @@ impl<K: Eq, V> Core<K, V> {
     /// The plain write of a plain cache in a quiet stripe, as nearly every write is: straight code. Anything else gives the pair back.
     #[inline(always)]
     fn write_fast(&self, hash: u64, key: K, value: V, condition: Condition) -> Result<Version, (K, V)> {
-        let mut locked = self.table.stripe(hash).lock();
+        let Some((mut locked, now)) = self.lock_in_time(hash) else { return Err((key, value)) };
         let Some(look) = locked.look_fast(hash, &key, self.capacity()) else { return Err((key, value)) };
         if !condition.holds(look.version()) {
             return Err((key, value));
         }
         let written = locked.write_fast(look, hash, (key, value));
-        Ok(self.after_fast(locked, hash, written))
+        Ok(self.after_fast(locked, hash, written, now))
+    }
+
+    /// The lock of the stripe of `hash`, and what time it is, if that matters: for the tombstone of an entry that must make room. `None` if
+    /// it has begun to matter just now, as in `transition_late`.
+    #[inline(always)]
+    pub(super) fn lock_in_time(&self, hash: u64) -> Option<(Locked<'_, K, V>, u64)> {
+        let now = self.now();
+        let locked = self.table.stripe(hash).lock();
+        (now.is_some() || !self.now_matters()).then(|| (locked, now.unwrap_or(0)))
     }
 
     /// What there is to do after a plain write in a quiet stripe.
     #[inline(always)]
-    pub(super) fn after_fast(&self, mut locked: Locked<'_, K, V>, hash: u64, written: Written) -> Version {
+    pub(super) fn after_fast(&self, mut locked: Locked<'_, K, V>, hash: u64, written: Written, now: u64) -> Version {
         if written.fresh {
-            return self.after_fresh(locked, hash, written.version);
+            return self.after_fresh(locked, hash, written.version, now);
         }
         let reclaim = locked.wants_reclaim();
         drop(locked);
@@ -180,8 +189,8 @@ impl<K: Eq, V> Core<K, V> {
 
     /// The same for a key that was absent: now it must have room.
     #[inline(always)]
-    fn after_fresh(&self, mut locked: Locked<'_, K, V>, hash: u64, version: Version) -> Version {
-        self.make_room(&mut locked, 0);
+    fn after_fresh(&self, mut locked: Locked<'_, K, V>, hash: u64, version: Version, now: u64) -> Version {
+        self.make_room(&mut locked, now);
         let (before, after) = (locked.weight_before(), locked.stripe_weight());
         self.account(before, after);
         let reclaim = locked.wants_reclaim();
