@@ -63,7 +63,7 @@ pub fn run<K: Key>(
         let mut batches = || scenario.batches(keys, threads, batch);
         let warm = if scenario.mix == Mix::Stampede { Vec::new() } else { batches() };
         let timed = batches();
-        let by_hand = scenario.by_hand.map(|mix| (mix, batches()));
+        let by_hand = scenario.by_hand.map(|mix| (mix, batches(), batches()));
         for turn in 0..entrants.len() {
             let who = (round + turn) % entrants.len();
             let Entrant { contender, subject } = &entrants[who];
@@ -71,8 +71,8 @@ pub fn run<K: Key>(
             let (time, tally) = race(&**subject, scenario.mix, &warm, &timed, effort.own_time);
             laps[who].nanos.push(time.as_nanos() as f64 / batch as f64);
             laps[who].tally = laps[who].tally + tally;
-            if let Some((mix, keys)) = &by_hand {
-                let (time, _) = race(&**subject, *mix, &[], keys, effort.own_time);
+            if let Some((mix, warm, timed)) = &by_hand {
+                let (time, _) = race(&**subject, *mix, warm, timed, effort.own_time);
                 laps[who].by_hand.push(time.as_nanos() as f64 / batch as f64);
             }
         }
