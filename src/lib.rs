@@ -64,7 +64,7 @@
 //! | [`insert`](Cache::insert) | one hash, one lock that is held for the transition alone, one look whether a load is under way; every few dozen to few hundred writes a reclamation, which drops what was retired and, on Linux, asks every running thread for a barrier |
 //!
 //! Values that are replaced, removed or evicted are dropped a little later, by the writes that follow: a stripe keeps at most a batch of
-//! 64 to 512 of them (a sixteenth of its share), and one more batch for each thread that is reclaiming at that moment.
+//! 64 to 512 of them (a sixteenth of its share; at least 256 where key and value own nothing that lies elsewhere), and one more batch for each thread that is reclaiming at that moment.
 //! [`reclaim`](Cache::reclaim) drops them all at once. A reader keeps back only the one entry that it is reading.
 
 #![deny(missing_docs)]
@@ -83,6 +83,7 @@ mod expiry;
 mod face;
 mod failure;
 mod flight;
+pub mod guide;
 #[cfg(test)]
 mod interleavings;
 mod lineage;

@@ -29,6 +29,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("cache", 50),
     ("face", 60),
     ("behind", 70),
+    ("guide", 99),
     ("interleavings", 99),
 ];
 

@@ -60,8 +60,6 @@ pub(super) struct Miniatures {
     free: Vec<Slot>,
     table: HashMap<u32, Slot, BuildHasherDefault<Spread>>,
     capacity: u64,
-    /// Hits of each cache since they were last read.
-    hits: [u32; LANES],
 }
 
 impl Miniatures {
@@ -73,7 +71,6 @@ impl Miniatures {
             free: Vec::new(),
             table: HashMap::default(),
             capacity,
-            hits: [0; LANES],
         }
     }
 
@@ -88,7 +85,8 @@ impl Miniatures {
         self.capacity = capacity;
     }
 
-    pub(super) fn access(&mut self, hash: u32, weight: u64) {
+    /// The caches that had the key, as bits.
+    pub(super) fn access(&mut self, hash: u32, weight: u64) -> u8 {
         let slot = match self.table.get(&hash) {
             Some(&slot) => slot,
             None => self.insert(hash, weight),
@@ -97,13 +95,12 @@ impl Miniatures {
         let (held, weight) = (node.held, node.weight);
         bump(&node.uses);
         for lane in 0..LANES {
-            if held >> lane & 1 == 1 {
-                self.hits[lane] += 1;
-            } else {
+            if held >> lane & 1 == 0 {
                 self.admit(lane, slot, weight);
             }
         }
         self.release(slot);
+        held
     }
 
     /// Forgets the keys that are no longer sampled.
@@ -119,11 +116,6 @@ impl Miniatures {
             }
             self.release(slot);
         }
-    }
-
-    /// Hits of each cache since the last call.
-    pub(super) fn take_hits(&mut self) -> [u32; LANES] {
-        std::mem::take(&mut self.hits)
     }
 
     /// Mean number of entries of a cache.

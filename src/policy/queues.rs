@@ -116,6 +116,11 @@ impl Queues {
         self.places[newest as usize] = place;
     }
 
+    pub(super) fn move_to_main(&mut self, slot: Slot, weight: u64) {
+        self.remove(slot, weight);
+        self.push_back(Queue::Main, slot, weight);
+    }
+
     /// Puts `new` where `old` is.
     #[inline]
     pub(super) fn replace(&mut self, old: Slot, new: Slot, old_weight: u64, new_weight: u64) {

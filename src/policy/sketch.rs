@@ -12,8 +12,8 @@ const MAX: u64 = 15;
 const PERIOD: usize = 10;
 /// Fewer entries would be forgotten before they come back.
 const MIN_ENTRIES: usize = 128;
-/// Entries that share a block.
-const SPAN: usize = 16;
+/// Entries that share a block: few keys come back often enough to be counted.
+const SPAN: usize = 32;
 
 #[derive(Default)]
 pub(super) struct Sketch {

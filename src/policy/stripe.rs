@@ -10,6 +10,7 @@ use super::Entries;
 use super::MAX_USES;
 use super::Slot;
 use super::arm::Rule;
+use super::ghosts::Age;
 use super::ghosts::Ghosts;
 use super::queues::Queue;
 use super::queues::Queues;
@@ -52,19 +53,22 @@ impl Policy {
 
     pub(crate) fn admit(&mut self, slot: Slot, hash: u32, weight: u64) {
         self.sketch.grow(self.len() + 1);
-        self.sketch.add(hash, 1);
-        let queue = if self.belongs_in_main(hash, weight) { Queue::Main } else { Queue::Window };
+        let ghost = self.ghosts.take(hash);
+        // A key that is used for the first time is not counted, so streams of such keys do not blur the sketch (TinyLFU's doorkeeper).
+        if ghost.is_some() {
+            self.sketch.add(hash, 1);
+        }
+        let queue = if self.belongs_in_main(ghost, weight) { Queue::Main } else { Queue::Window };
         self.queues.push_back(queue, slot, weight);
     }
 
-    fn belongs_in_main(&mut self, hash: u32, weight: u64) -> bool {
-        if self.arm.rule == Rule::Ghost && self.ghosts.take(hash) {
+    fn belongs_in_main(&self, ghost: Option<Age>, weight: u64) -> bool {
+        if ghost.is_some_and(|age| self.arm.readmits(age)) {
             return true;
         }
         // While nothing needs to be evicted, what the window has no room for goes to main.
         let total = self.total() + weight;
-        let window = self.queues.weight(Queue::Window) + weight;
-        total <= self.full && window > self.arm.share_of(total)
+        total <= self.full && self.queues.weight(Queue::Window) + weight > self.arm.share_of(total)
     }
 
     pub(crate) fn replace(&mut self, old: Slot, new: Slot, old_weight: u64, new_weight: u64) {
@@ -78,11 +82,13 @@ impl Policy {
     pub(crate) fn evict(&mut self, arm: Arm, entries: &impl Entries) -> Option<Slot> {
         self.arm = arm;
         self.ghosts.grow(self.len());
-        let victim = self.victim(entries)?;
+        let (victim, queue) = self.victim(entries)?;
+        // What leaves main leaves no ghost, as in S3-FIFO: in a loop main's oldest entry is the one that is needed next, and if it came
+        // back to main at once, it would drive the next one out, and so on for ever.
+        if queue == Queue::Window {
+            self.ghosts.push(entries.hash(victim));
+        }
         self.queues.remove(victim, self.weigh(victim, entries));
-        let hash = entries.hash(victim);
-        self.count(victim, entries);
-        self.ghosts.push(hash);
         self.full = self.total();
         Some(victim)
     }
@@ -123,9 +129,13 @@ impl Policy {
         self.queues.weight(Queue::Window) + self.queues.weight(Queue::Main)
     }
 
-    fn victim(&mut self, entries: &impl Entries) -> Option<Slot> {
-        let target = self.arm.share_of(self.total());
-        self.shrink_window(target, entries);
+    /// The next entry to go, and the queue that it is in.
+    fn victim(&mut self, entries: &impl Entries) -> Option<(Slot, Queue)> {
+        let total = self.total();
+        let target = self.arm.share_of(total);
+        if self.queues.weight(Queue::Window) > target + total / 32 {
+            self.shrink_window(entries);
+        }
         for _ in 0..MAX_STEPS {
             let over = self.queues.weight(Queue::Window) > target.max(1);
             let found = match self.queues.front(Queue::Window) {
@@ -136,73 +146,66 @@ impl Policy {
                 return found;
             }
         }
-        self.queues.front(Queue::Main).or(self.queues.front(Queue::Window))
+        let front = |queue| self.queues.front(queue).map(|slot| (slot, queue));
+        let taken = front(Queue::Main).or(front(Queue::Window))?;
+        self.count(taken.0, entries);
+        Some(taken)
     }
 
     /// A window far over its share, after a change of arm, gives its excess to main bit by bit.
-    fn shrink_window(&mut self, target: u64, entries: &impl Entries) {
+    #[cold]
+    fn shrink_window(&mut self, entries: &impl Entries) {
         for _ in 0..2 {
-            let far = self.queues.weight(Queue::Window) > target + self.total() / 32;
-            if !far || self.queues.len(Queue::Window) <= SMALL_WINDOW {
+            if self.queues.len(Queue::Window) <= SMALL_WINDOW {
                 return;
             }
             let Some(slot) = self.queues.front(Queue::Window) else { return };
-            let weight = self.weigh(slot, entries);
-            self.queues.remove(slot, weight);
-            self.queues.push_back(Queue::Main, slot, weight);
+            self.queues.move_to_main(slot, self.weigh(slot, entries));
         }
     }
 
     /// One step at the window's tail: a victim, or none if an entry was moved.
-    fn leave_window(&mut self, candidate: Slot, entries: &impl Entries) -> Option<Slot> {
-        let uses = entries.uses(candidate);
-        if uses == 0 {
-            return match self.arm.rule {
-                Rule::Ghost => Some(candidate),
-                Rule::Duel | Rule::StrictDuel => self.duel(candidate, entries),
-            };
-        }
-        if self.arm.rule == Rule::Ghost {
-            self.promote(candidate, entries);
-        } else {
-            self.count(candidate, entries);
-            self.queues.rotate(Queue::Window);
+    fn leave_window(&mut self, candidate: Slot, entries: &impl Entries) -> Option<(Slot, Queue)> {
+        match (entries.uses(candidate) > 0, self.arm.rule) {
+            (false, Rule::Duel) => return self.duel(candidate, entries),
+            (false, _) => return Some((candidate, Queue::Window)),
+            (true, Rule::Duel) => {
+                self.count(candidate, entries);
+                self.queues.rotate(Queue::Window);
+            }
+            (true, _) => self.promote(candidate, entries),
         }
         None
     }
 
-    fn duel(&mut self, candidate: Slot, entries: &impl Entries) -> Option<Slot> {
-        let margin = u8::from(self.arm.rule == Rule::StrictDuel);
-        // The usual candidate is new: it cannot win, and main need not be looked at.
-        if !self.weighted && self.queues.len(Queue::Main) > 0 && self.frequency(candidate, entries) <= margin {
-            return Some(candidate);
-        }
-        for _ in 0..MAX_STEPS {
-            let Some(victim) = self.step_main(entries) else { continue };
-            if self.beats(candidate, victim, margin, entries) {
-                self.promote(candidate, entries);
-                return Some(victim);
-            }
-            break;
-        }
+    fn duel(&mut self, candidate: Slot, entries: &impl Entries) -> Option<(Slot, Queue)> {
         if self.queues.len(Queue::Main) == 0 {
             self.promote(candidate, entries);
             return None;
         }
-        Some(candidate)
+        // The usual candidate is new: it cannot win, and main need not be looked at.
+        if !self.weighted && self.frequency(candidate, entries) == 0 {
+            return Some((candidate, Queue::Window));
+        }
+        let defender = (0..MAX_STEPS).find_map(|_| self.step_main(entries));
+        if let Some((victim, _)) = defender
+            && self.beats(candidate, victim, entries)
+        {
+            self.promote(candidate, entries);
+            return defender;
+        }
+        Some((candidate, Queue::Window))
     }
 
     /// Whether `one` is worth more than `other`: by frequency, or by frequency over weight.
-    fn beats(&self, one: Slot, other: Slot, margin: u8, entries: &impl Entries) -> bool {
-        let ours = self.frequency(one, entries);
+    fn beats(&self, one: Slot, other: Slot, entries: &impl Entries) -> bool {
+        let (ours, theirs) = (self.frequency(one, entries), self.frequency(other, entries));
         if !self.weighted {
-            // The usual candidate is new, and needs no look at the other.
-            return ours > margin && ours > margin + self.frequency(other, entries);
+            return ours > theirs;
         }
-        let theirs = self.frequency(other, entries);
         // One more than twice the uses, so that among unused entries the heavier one goes.
         let value = |uses: u8, weight: u64| (2 * u64::from(uses) + 1).saturating_mul(weight);
-        value(ours.saturating_sub(margin), entries.weight(other)) > value(theirs, entries.weight(one))
+        value(ours, entries.weight(other)) > value(theirs, entries.weight(one))
     }
 
     /// The least valuable of the next unused entries of main: a sampled GDSF (Cherkasova, 1998).
@@ -214,7 +217,7 @@ impl Policy {
             if next == worst || entries.uses(next) > 0 {
                 break;
             }
-            if self.beats(worst, next, 0, entries) {
+            if self.beats(worst, next, entries) {
                 worst = next;
             }
         }
@@ -222,11 +225,11 @@ impl Policy {
     }
 
     /// One step of main's clock: an unused entry, or none if the front one was given another turn.
-    fn step_main(&mut self, entries: &impl Entries) -> Option<Slot> {
+    fn step_main(&mut self, entries: &impl Entries) -> Option<(Slot, Queue)> {
         let front = self.queues.front(Queue::Main)?;
         let uses = entries.uses(front);
         if uses == 0 {
-            return Some(if self.weighted { self.worst(front, entries) } else { front });
+            return Some((if self.weighted { self.worst(front, entries) } else { front }, Queue::Main));
         }
         self.sketch.add(entries.hash(front), 1);
         entries.set_uses(front, uses.min(MAX_USES) - 1);
@@ -236,9 +239,7 @@ impl Policy {
 
     fn promote(&mut self, slot: Slot, entries: &impl Entries) {
         self.count(slot, entries);
-        let weight = self.weigh(slot, entries);
-        self.queues.remove(slot, weight);
-        self.queues.push_back(Queue::Main, slot, weight);
+        self.queues.move_to_main(slot, self.weigh(slot, entries));
     }
 
     /// Moves an entry's uses into the sketch.

@@ -31,6 +31,8 @@ use super::slab::Slab;
 use super::stripe::State;
 use super::stripe::Stripe;
 
+/// Bytes of a stripe's nodes that are no more than the nearer of the processor's caches have for it.
+const NEAR: usize = 1 << 17;
 /// Buckets that one step of a scan covers.
 const SCANNED: u64 = 16;
 
@@ -326,6 +328,9 @@ impl<'a, K, V> Locked<'a, K, V> {
     /// Asks for the memory of the next to go: its node, then, an eviction later, its bucket.
     #[inline(always)]
     fn look_ahead(&self) {
+        if self.stripe.entries() * size_of::<Node<K, V>>() < NEAR {
+            return;
+        }
         if let Some(slot) = self.state.policy.upcoming(2) {
             prefetch(self.node(slot));
         }

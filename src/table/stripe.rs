@@ -1,5 +1,7 @@
 //! One stripe: what readers follow without a lock, and beside it, on cache lines of its own, what writers keep under the lock.
 
+use std::mem;
+
 use equivalent::Equivalent;
 
 use crate::config::StripeConfig;
@@ -105,7 +107,7 @@ impl<K, V> Stripe<K, V> {
     pub(crate) fn new(config: StripeConfig, seed: u64) -> Self {
         let expected = config.expected.unwrap_or(0);
         let policy = Policy::new(config.weighted, seed);
-        let batch = (expected / 16).clamp(64, 512);
+        let batch = batch_for::<(K, V)>(expected);
         let graves =
             Graves::new(config.tombstones, deadline::nanos(config.tombstone_ttl), config.ordering, config.when_forgotten);
         let state = State {
@@ -269,6 +271,11 @@ impl<K, V> Stripe<K, V> {
         let source = if node.has(SOURCED) { unsafe { self.slab.source(slot) } } else { 0 };
         Version::new(source, node.revision())
     }
+}
+
+/// How many retired entries make a batch: few of those that own what lies elsewhere, as all of it waits with them.
+fn batch_for<T>(expected: usize) -> usize {
+    if mem::needs_drop::<T>() { (expected / 16).clamp(64, 512) } else { (expected / 8).clamp(256, 512) }
 }
 
 impl<K, V> Drop for Stripe<K, V> {

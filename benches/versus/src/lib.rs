@@ -7,6 +7,7 @@ pub mod child;
 pub mod contenders;
 pub mod counting;
 pub mod effort;
+pub mod hit_ratio;
 pub mod idle;
 pub mod latency;
 pub mod lifetime;

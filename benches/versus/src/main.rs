@@ -4,6 +4,7 @@ use versus::args::Args;
 use versus::args::HELP;
 use versus::child;
 use versus::counting::Counting;
+use versus::hit_ratio;
 use versus::machine;
 use versus::rows;
 
@@ -14,6 +15,9 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     if child::run_if_asked(&words) {
         return ExitCode::SUCCESS;
+    }
+    if let Some(code) = hit_ratio::command() {
+        return code;
     }
     match compare(&words) {
         Ok(()) => ExitCode::SUCCESS,

@@ -50,7 +50,7 @@ const BAR: i32 = 17;
 const NAMES: i32 = 120;
 const FIGURES: i32 = 70;
 const LEGEND: i32 = 130;
-const COLOURS: [RGBColor; 14] = [
+pub const COLOURS: [RGBColor; 14] = [
     RGBColor(200, 30, 40),
     RGBColor(31, 105, 180),
     RGBColor(44, 140, 60),

@@ -18,6 +18,8 @@ pub trait Family: 'static {
     const REFERENCE: bool = false;
     /// It may keep more entries than it is told to.
     const MORE_ROOM: bool = false;
+    /// It keeps all that it is given until a thread of its own gets round to choosing.
+    const LAGS: bool = false;
 
     type Of<K: Key, V: Value>: Target<K, V> + Send;
     /// With a weigher.

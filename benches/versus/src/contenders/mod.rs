@@ -54,6 +54,8 @@ pub struct Contender {
     pub name: &'static str,
     /// It may keep more entries than it is told to.
     pub more_room: bool,
+    /// It keeps all that it is given until a thread of its own gets round to choosing.
+    pub lags: bool,
     /// What the others' ratios are taken to, in the rows that it takes.
     pub reference: bool,
     kind: Kind,
@@ -93,6 +95,7 @@ impl Contender {
         Self {
             name: F::NAME,
             more_room: F::MORE_ROOM,
+            lags: F::LAGS,
             reference: F::REFERENCE,
             kind: F::KIND,
             loads: F::LOADS,

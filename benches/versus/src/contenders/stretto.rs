@@ -77,6 +77,7 @@ pub struct Costing<K: Key, V: Value, C: Coster<Value = V>> {
 impl Family for Stretto {
     const MORE_ROOM: bool = true;
     const NAME: &'static str = "stretto";
+    const LAGS: bool = true;
 
     type Of<K: Key, V: Value> = Costing<K, V, DefaultCoster<V>>;
     type Weighing<K: Key, V: Weigh> = Costing<K, V, ByValue<V>>;
