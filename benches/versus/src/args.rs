@@ -18,6 +18,7 @@ use crate::rows;
 
 pub const HELP: &str = "\
 Usage: versus [ROW,..] [OPTIONS]
+       versus hit-ratio --help   about the other comparison: who keeps what will be asked for
 
 Rows, chosen by any part of their names (all if none is given; hit-5m only with --full or by its whole name):
   hit-10k hit-100k hit-5m        hits, all keys alike
