@@ -13,10 +13,12 @@ use crate::contenders::ALL;
 use crate::contenders::Contender;
 use crate::effort::Effort;
 use crate::output::Output;
+use crate::own_time;
 use crate::rows;
 
 pub const HELP: &str = "\
 Usage: versus [ROW,..] [OPTIONS]
+       versus hit-ratio --help   about the other comparison: who keeps what will be asked for
 
 Rows, chosen by any part of their names (all if none is given; hit-5m only with --full or by its whole name):
   hit-10k hit-100k hit-5m        hits, all keys alike
@@ -41,6 +43,8 @@ Options:
   --threads N,..         numbers of threads (1,2; with --full 1,2,4,8; a stampede has eight)
   --quick | --full       less than a minute | less than forty minutes; about ten if neither is given
   --rounds N             rounds instead of those of the effort chosen
+  --own-time             rounds are timed by what the threads themselves run, not by the wall clock: for a machine that others
+                         use too. Waiting counts for nothing then, nor does what contenders do on threads of their own
   --markdown FILE        tables (to stdout if no file is asked for)
   --json FILE            the same for programs
   --plots DIR            SVG files
@@ -73,7 +77,6 @@ impl Args {
             words: words.to_vec(),
         };
         args.read(words).map_err(|error| error.to_string())?;
-        args.effort.rounds = args.effort.rounds.max(1);
         if args.threads.is_empty() {
             args.threads = args.effort.threads.to_vec();
         }
@@ -85,12 +88,15 @@ impl Args {
 
     fn read(&mut self, words: &[String]) -> Result<(), lexopt::Error> {
         let mut rounds = None;
+        let mut own_time = false;
         let mut parser = Parser::from_args(words);
         while let Some(arg) = parser.next()? {
             match arg {
                 Long("help") | Short('h') => self.help = true,
                 Long("quick") => self.effort = Effort::QUICK,
                 Long("full") => self.effort = Effort::FULL,
+                Long("own-time") if own_time::now().is_some() => own_time = true,
+                Long("own-time") => return Err("the system does not tell how long a thread has run".into()),
                 Long("rounds") => rounds = Some(number(&text(parser.value()?)?)?),
                 Long("markdown") => self.output.markdown = Some(path(parser.value()?)),
                 Long("json") => self.output.json = Some(path(parser.value()?)),
@@ -103,7 +109,7 @@ impl Args {
                 _ => return Err(arg.unexpected()),
             }
         }
-        self.effort.rounds = rounds.unwrap_or(self.effort.rounds);
+        self.effort = Effort { rounds: rounds.unwrap_or(self.effort.rounds), own_time, ..self.effort };
         Ok(())
     }
 

@@ -17,15 +17,24 @@ pub struct Effort {
     pub warm_part: usize,
     /// With the row that needs gigabytes.
     pub large: bool,
+    /// Rounds are timed by the [processor time](crate::own_time) of their threads.
+    pub own_time: bool,
 }
 
 impl Effort {
     /// Less than a minute, for all rows.
     pub const QUICK: Self =
-        Self { rounds: 3, batch: 1 << 12, threads: &[1, 2], capacities: &[20_000], warm_part: 4, large: false };
+        Self { rounds: 3, batch: 1 << 12, threads: &[1, 2], capacities: &[20_000], warm_part: 4, large: false, own_time: false };
     /// About ten minutes.
-    pub const DEFAULT: Self =
-        Self { rounds: 15, batch: 1 << 15, threads: &[1, 2], capacities: &[100_000], warm_part: 1, large: false };
+    pub const DEFAULT: Self = Self {
+        rounds: 15,
+        batch: 1 << 15,
+        threads: &[1, 2],
+        capacities: &[100_000],
+        warm_part: 1,
+        large: false,
+        own_time: false,
+    };
     /// Less than forty minutes.
     pub const FULL: Self =
         Self { batch: 1 << 16, threads: &[1, 2, 4, 8], capacities: &[100_000, 1_000_000], large: true, ..Self::DEFAULT };

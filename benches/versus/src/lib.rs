@@ -14,6 +14,7 @@ pub mod lifetime;
 pub mod machine;
 pub mod memory;
 pub mod output;
+pub mod own_time;
 pub mod pin;
 pub mod plot;
 pub mod plots;

@@ -1,11 +1,14 @@
 //! Interleaved rounds: in each, every contender runs the same operations, and another one begins.
 
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use crate::args::Args;
 use crate::contenders::Contender;
 use crate::contenders::Subject;
 use crate::effort::Effort;
+use crate::own_time;
 use crate::pin;
 use crate::progress::Progress;
 use crate::record::Record;
@@ -60,16 +63,16 @@ pub fn run<K: Key>(
         let mut batches = || scenario.batches(keys, threads, batch);
         let warm = if scenario.mix == Mix::Stampede { Vec::new() } else { batches() };
         let timed = batches();
-        let by_hand = scenario.by_hand.map(|mix| (mix, batches()));
+        let by_hand = scenario.by_hand.map(|mix| (mix, batches(), batches()));
         for turn in 0..entrants.len() {
             let who = (round + turn) % entrants.len();
             let Entrant { contender, subject } = &entrants[who];
             progress.at(contender.name);
-            let (time, tally) = race(&**subject, scenario.mix, &warm, &timed);
+            let (time, tally) = race(&**subject, scenario.mix, &warm, &timed, effort.own_time);
             laps[who].nanos.push(time.as_nanos() as f64 / batch as f64);
             laps[who].tally = laps[who].tally + tally;
-            if let Some((mix, keys)) = &by_hand {
-                let (time, _) = race(&**subject, *mix, &[], keys);
+            if let Some((mix, warm, timed)) = &by_hand {
+                let (time, _) = race(&**subject, *mix, warm, timed, effort.own_time);
                 laps[who].by_hand.push(time.as_nanos() as f64 / batch as f64);
             }
         }
@@ -81,19 +84,32 @@ pub fn run<K: Key>(
 }
 
 /// Plays each timed batch on a thread of its own, pinned to a core; after the same thread has played its part of `warm`, untimed, since whoever
-/// ran before has swept the processor's caches.
-fn race<K: Key>(subject: &dyn Subject<K>, mix: Mix, warm: &[Vec<K>], timed: &[Vec<K>]) -> (Duration, Tally) {
+/// ran before has swept the processor's caches. The time is that on the wall, or the own time of the thread that took most.
+fn race<K: Key>(subject: &dyn Subject<K>, mix: Mix, warm: &[Vec<K>], timed: &[Vec<K>], own: bool) -> (Duration, Tally) {
     let make_ready = |nth: usize| {
         pin::pin(nth);
         if let Some(keys) = warm.get(nth) {
             subject.play(mix, keys);
         }
     };
-    let play = |keys: &[K]| subject.play(mix, keys);
-    match timed {
-        [keys, ..] if mix == Mix::Stampede => workload::stampede(keys, timed.len(), &make_ready, &play),
+    let most = AtomicU64::new(0);
+    let play = |keys: &[K]| {
+        let now = || own.then(own_time::now).flatten();
+        let start = now();
+        let tally = subject.play(mix, keys);
+        if let Some((start, end)) = start.zip(now()) {
+            most.fetch_max((end - start).as_nanos() as u64, Relaxed);
+        }
+        tally
+    };
+    let (time, tally) = match timed {
+        // What matters there is who waits for whom.
+        [keys, ..] if mix == Mix::Stampede => {
+            return workload::stampede(keys, timed.len(), &make_ready, &|keys| subject.play(mix, keys));
+        }
         _ => workload::race_on(timed, &make_ready, &play),
-    }
+    };
+    (if own { Duration::from_nanos(most.into_inner()) } else { time }, tally)
 }
 
 pub fn on(threads: usize) -> String {
