@@ -7,18 +7,19 @@
 use std::alloc::Layout;
 use std::alloc::handle_alloc_error;
 use std::ptr::NonNull;
-use std::sync::OnceLock;
 
 use crate::sync::AtomicBool;
 use crate::sync::AtomicPtr;
 use crate::sync::AtomicU32;
 use crate::sync::AtomicU64;
 use crate::sync::Ordering;
-use crate::time::deadline::NEVER;
 use crate::unwind::keep_first;
 use crate::unwind::resume;
 
 use super::bucket::NIL;
+use super::column::Column;
+use super::column::Deadlines;
+use super::column::RefreshCell;
 use super::node::Node;
 use super::node::OCCUPIED;
 
@@ -27,60 +28,6 @@ const ALIGNMENT: usize = 64;
 /// The first chunk is allocated at the first write, so it is at most this large, and never smaller than a few nodes.
 const FIRST_BYTES: usize = 1 << 20;
 const FEWEST: usize = 32;
-
-/// When an entry ends, in nanoseconds of the cache's clock.
-pub(crate) struct Deadlines {
-    /// Time to live, or what `Expiry` said; reads may move it, but never beyond `last`.
-    pub(crate) due: AtomicU64,
-    /// Time to live alone, fixed when the value was written.
-    pub(crate) last: AtomicU64,
-    /// Time to idle: moved by reads, coarsely.
-    pub(crate) idle: AtomicU64,
-}
-
-impl Deadlines {
-    /// When the entry expires as things are. Relaxed, as all of these: a deadline orders nothing else.
-    pub(crate) fn soonest(&self) -> u64 {
-        self.due.load(Ordering::Relaxed).min(self.idle.load(Ordering::Relaxed))
-    }
-
-    fn never() -> Self {
-        Deadlines { due: AtomicU64::new(NEVER), last: AtomicU64::new(NEVER), idle: AtomicU64::new(NEVER) }
-    }
-}
-
-/// When an entry wants to be loaded again, and how long its load took, in nanoseconds.
-pub(super) struct RefreshCell {
-    pub(super) at: AtomicU64,
-    pub(super) took: AtomicU64,
-}
-
-impl RefreshCell {
-    fn never() -> Self {
-        RefreshCell { at: AtomicU64::new(NEVER), took: AtomicU64::new(0) }
-    }
-}
-
-/// Values that only some entries have, one a node, allocated at the first use.
-struct Column<T>(OnceLock<Box<[T]>>);
-
-impl<T> Column<T> {
-    const fn new() -> Self {
-        Column(OnceLock::new())
-    }
-
-    fn get(&self, at: usize) -> Option<&T> {
-        self.0.get().map(|values| &values[at])
-    }
-
-    fn ensure(&self, at: usize, length: usize, vacant: fn() -> T) -> &T {
-        &self.0.get_or_init(|| (0..length).map(|_| vacant()).collect())[at]
-    }
-
-    fn memory(&self) -> usize {
-        self.0.get().map_or(0, |values| size_of_val(&**values))
-    }
-}
 
 struct Chunk<K, V> {
     nodes: *mut Node<K, V>,

@@ -21,6 +21,7 @@ use crate::time::deadline;
 
 use super::bucket::Bucket;
 use super::bucket::NIL;
+use super::column::Deadlines;
 use super::flights::Flights;
 use super::graves::Graves;
 use super::groups::Groups;
@@ -35,7 +36,6 @@ use super::pin::Pin;
 use super::reader::FastReading;
 use super::reader::Reading;
 use super::reclaim::Outgrown;
-use super::slab::Deadlines;
 use super::slab::Slab;
 use super::slab::Slots;
 
