@@ -2,7 +2,7 @@
 
 use super::ghosts::Age;
 
-/// How a stripe runs: the window's share of the weight, and the rule at the window's tail.
+/// How a stripe runs: the window's share of the weight, and the rule at the window's front.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Arm {
     /// In 1024ths.

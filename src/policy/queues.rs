@@ -162,7 +162,11 @@ impl Queues {
 
     #[cold]
     fn set_first_place(&mut self, slot: Slot, place: Place) {
-        self.places.resize(slot as usize + 1, Place::default());
+        let wanted = slot as usize + 1;
+        if wanted > self.places.capacity() {
+            self.places.reserve_exact(wanted - self.places.len() + wanted / 8);
+        }
+        self.places.resize(wanted, Place::default());
         self.places[slot as usize] = place;
     }
 

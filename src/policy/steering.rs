@@ -1,11 +1,15 @@
 //! Chooses the arm that the real cache runs, by what miniature caches made of the same accesses.
+//!
+//! All see the same requests, so only those count on which an arm and the chosen one differ: had they been equally good, each would
+//! have won half of them, give or take the root of their number (McNemar's test for paired samples). That tells arms apart after a few
+//! hundred differences, where comparing their hit ratios would take many times more.
 
 use super::Arm;
 use super::arm::Rule;
 use super::miniatures::LANES;
 use super::miniatures::Miniatures;
 
-/// Entries that a miniature should hold: this share of the cache's, within these bounds.
+/// A miniature should hold one entry for so many of the cache's, within bounds: the larger it is, the sooner it tells.
 const SHARE: u64 = 128;
 const FEWEST: u64 = 128;
 const MOST: u64 = 1024;
@@ -13,11 +17,13 @@ const MOST: u64 = 1024;
 const MAX_SHIFT: u32 = 14;
 /// Samples between decisions, at least.
 const PERIOD: u32 = 250;
-/// What is left of a score after a decision.
+/// What still counts of the differences after a decision.
 const MEMORY: f32 = 0.875;
-/// Standard deviations of chance by which another arm must lead.
+/// Standard deviations of chance by which another arm must lead. A switch to one that is as good costs next to nothing.
 const SIGNIFICANT: f32 = 1.0;
 
+/// Frequency, with a larger window the more recent keys matter, up to a clock of all entries; and quick demotion, where what comes back
+/// is what counts: in loops and scans with the smallest window, beside recency with a larger one.
 const ARMS: [Arm; LANES] = [
     Arm::START,
     Arm::new(10, Rule::Duel),
@@ -179,4 +185,34 @@ impl Steering {
 fn shift_for(entries: u64) -> u32 {
     let miniature = (entries / SHARE).clamp(FEWEST, MOST);
     (entries / miniature).max(1).ilog2().min(MAX_SHIFT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lead_must_be_more_than_chance() {
+        assert!(!Rival { won: 0.0, lost: 0.0 }.is_better());
+        assert!(!Rival { won: 1050.0, lost: 1010.0 }.is_better());
+        assert!(Rival { won: 60.0, lost: 40.0 }.is_better());
+    }
+
+    #[test]
+    fn the_new_choice_is_what_the_others_are_measured_by() {
+        let mut steering = Steering::new(1000, false, 1);
+        steering.rivals[2] = Rival { won: 50.0, lost: 10.0 };
+        steering.rivals[3] = Rival { won: 30.0, lost: 10.0 };
+        steering.choose(2);
+        assert_eq!(steering.rivals[2].lead(), 0.0);
+        assert_eq!(steering.rivals[3].lead(), 20.0 - 40.0);
+        assert_eq!(steering.rivals[0].lead(), -40.0, "the arm before");
+    }
+
+    #[test]
+    fn miniatures_grow_with_the_cache() {
+        let size = |entries: u64| entries >> shift_for(entries);
+        assert_eq!((size(100), size(20_000)), (100, 156));
+        assert!((1024..2048).contains(&size(1 << 20)));
+    }
 }

@@ -1,9 +1,9 @@
 //! The eviction policy of one stripe: a window and a main queue, both with second chances, a ghost
 //! memory and a frequency sketch.
 //!
-//! New entries enter the window. What happens at the window's tail is the arm's rule, so this one
+//! New entries enter the window. What happens at the window's front is the arm's rule, so this one
 //! skeleton acts as W-TinyLFU (Einziger, Friedman and Manes, ToS 2017), as S3-FIFO (Yang et al.,
-//! SOSP 2023) or, with a large window, as CLOCK.
+//! SOSP 2023) or, if the window is all there is, as CLOCK.
 
 use super::Arm;
 use super::Entries;
@@ -19,7 +19,7 @@ use super::sketch::Sketch;
 /// Clock steps of one eviction, after which it takes what is there.
 const MAX_STEPS: usize = 8;
 /// Unused entries of main among which a weighted cache takes the least valuable one.
-const SAMPLE: usize = 4;
+const SAMPLE: usize = 8;
 /// A window of so few entries is never far over its share: one heavy entry may fill it.
 const SMALL_WINDOW: usize = 16;
 
@@ -164,7 +164,7 @@ impl Policy {
         }
     }
 
-    /// One step at the window's tail: a victim, or none if an entry was moved.
+    /// One step at the window's front: a victim, or none if an entry was moved.
     fn leave_window(&mut self, candidate: Slot, entries: &impl Entries) -> Option<(Slot, Queue)> {
         match (entries.uses(candidate) > 0, self.arm.rule) {
             (false, Rule::Duel) => return self.duel(candidate, entries),

@@ -45,6 +45,7 @@ struct Model {
     steering: Steering,
     sampler: Sampler,
     arm: Arm,
+    steered: bool,
     capacity: u64,
 }
 
@@ -59,8 +60,14 @@ impl Model {
             sampler: steering.sampler(),
             steering,
             arm: Arm::START,
+            steered: true,
             capacity,
         }
+    }
+
+    /// One that keeps to an arm.
+    fn fixed(capacity: u64, arm: Arm) -> Self {
+        Model { arm, steered: false, ..Model::new(capacity, false) }
     }
 
     fn access(&mut self, key: u64, weight: u64) -> bool {
@@ -72,7 +79,7 @@ impl Model {
             }
             None => self.insert(key, weight),
         }
-        if self.sampler.takes(spread(key)) {
+        if self.steered && self.sampler.takes(spread(key)) {
             self.steering.record(spread(key), weight);
             self.arm = self.steering.decide().unwrap_or(self.arm);
             self.sampler = self.steering.sampler();
@@ -181,6 +188,39 @@ fn scans_do_not_flush_the_hot_set() {
     });
     let ratio = Model::new(1000, false).hit_ratio(keys);
     assert!(ratio > 0.46, "{ratio}");
+}
+
+#[test]
+fn one_entry_that_comes_back_at_once_does_not_end_a_loop() {
+    let keys = (0..200_000u64).map(|i| i % 1000).chain([500]).chain((0..200_000).map(|i| i % 1000));
+    for rule in [Rule::Duel, Rule::Ghost] {
+        let ratio = Model::fixed(320, Arm::new(10, rule)).hit_ratio(keys.clone());
+        assert!(ratio > 0.29, "{rule:?}: {ratio}");
+    }
+}
+
+#[test]
+fn new_keys_leave_main_alone() {
+    let mut model = Model::fixed(1000, Arm::START);
+    for key in (0..1000).cycle().take(3000) {
+        model.access(key, 1);
+    }
+    let before = model.policy.queues.len(Queue::Main);
+    (1 << 40..(1 << 40) + 5000).for_each(|key| assert!(!model.access(key, 1)));
+    let left = (0..1000).filter(|key| model.table.contains_key(key)).count();
+    assert!(left * 10 >= before * 9, "{left} of {before}");
+}
+
+#[test]
+fn steering_changes_sides_with_the_workload() {
+    let mut state = 7;
+    let mut model = Model::new(1000, false);
+    let mut hits = |keys: &mut dyn Iterator<Item = u64>| keys.filter(|&key| model.access(key, 1)).count();
+    hits(&mut (0..100_000).map(|i| i % 4000));
+    assert!(hits(&mut (0..40_000).map(|i| i % 4000)) > 9000, "a loop");
+    let mut recent = (0..200_000u64).map(|i| (1 << 40) + i / 4 + random(&mut state) % 700);
+    hits(&mut recent.by_ref().take(100_000));
+    assert!(hits(&mut recent) > 70_000, "recency");
 }
 
 #[test]
