@@ -169,7 +169,10 @@ impl<K: Eq, V> Core<K, V> {
     #[inline(always)]
     pub(super) fn lock_in_time(&self, hash: u64) -> Option<(Locked<'_, K, V>, u64)> {
         let now = self.now();
-        let locked = self.table.stripe(hash).lock();
+        let stripe = self.table.stripe(hash);
+        // The lock takes about as long as the bucket, which comes meanwhile.
+        stripe.prefetch_bucket(hash);
+        let locked = stripe.lock();
         (now.is_some() || !self.now_matters()).then(|| (locked, now.unwrap_or(0)))
     }
 

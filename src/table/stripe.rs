@@ -189,7 +189,8 @@ impl<K, V> Stripe<K, V> {
     }
 
     /// Asks for the bucket in which a look-up will begin.
-    pub(super) fn prefetch_bucket(&self, hash: u64) {
+    #[inline(always)]
+    pub(crate) fn prefetch_bucket(&self, hash: u64) {
         let home = home(ordinal(hash), self.bucket_count.load(Ordering::Acquire));
         prefetch(self.buckets.load(Ordering::Acquire).wrapping_add(home));
     }
