@@ -17,7 +17,6 @@ impl<K, V> Core<K, V> {
     /// Evicts in a stripe that something came into, until the whole cache fits.
     ///
     /// A stripe that holds far less than its share is spared: it has grown up late, and the others have what is its.
-    #[inline(always)]
     pub(super) fn make_room(&self, locked: &mut Locked<'_, K, V>, now: u64) {
         self.make_room_if(locked.stripe_weight() > locked.weight_before(), locked, now);
     }
@@ -43,7 +42,7 @@ impl<K, V> Core<K, V> {
 
     /// Does the cache fit its capacity with what this stripe has changed so far?
     #[inline(always)]
-    fn fits(&self, locked: &Locked<'_, K, V>) -> bool {
+    pub(super) fn fits(&self, locked: &Locked<'_, K, V>) -> bool {
         let elsewhere = self.line.weight.load(Ordering::Relaxed).saturating_sub(locked.weight_before());
         elsewhere + locked.stripe_weight() <= self.capacity()
     }

@@ -38,10 +38,11 @@ impl How {
     pub(crate) const PLAIN: How =
         How { claim: Claim::Unversioned, condition: Condition::Always, ttl: None, refuse_heavy: false, took: 0 };
 
-    /// Does it ask for nothing, but perhaps for a state to find the key in?
+    /// Does it ask for nothing, but perhaps for a state to find the key in, or to be at a source version?
     #[inline(always)]
     fn is_plain(&self) -> bool {
-        matches!(self.claim, Claim::Unversioned) && self.ttl.is_none() && !self.refuse_heavy
+        let claim = matches!((self.claim, self.condition), (Claim::Unversioned, _) | (Claim::At(_), Condition::Always));
+        claim && self.ttl.is_none() && !self.refuse_heavy
     }
 }
 
@@ -138,10 +139,10 @@ impl<K: Eq, V> Core<K, V> {
     #[inline(always)]
     pub(crate) fn write(&self, hash: u64, key: K, value: V, how: How) -> Result<Version, Failure<K, V>> {
         if self.plain && how.is_plain() {
-            return match (self.write_fast(hash, key, value, how.condition), how.condition) {
-                (Ok(version), _) => Ok(version),
-                (Err(pair), Condition::Always) => self.write_plain(hash, pair),
-                (Err(pair), Condition::If(_)) => self.write_special(hash, pair, how, &[]),
+            return match (self.write_fast(hash, key, value, how), how.claim, how.condition) {
+                (Ok(version), ..) => Ok(version),
+                (Err(pair), Claim::Unversioned, Condition::Always) => self.write_plain(hash, pair),
+                (Err(pair), ..) => self.write_special(hash, pair, how, &[]),
             };
         }
         self.write_special(hash, (key, value), how, &[])
@@ -154,31 +155,37 @@ impl<K: Eq, V> Core<K, V> {
 
     /// The plain write of a plain cache in a quiet stripe, as nearly every write is: straight code. Anything else gives the pair back.
     #[inline(always)]
-    fn write_fast(&self, hash: u64, key: K, value: V, condition: Condition) -> Result<Version, (K, V)> {
-        let Some((mut locked, now)) = self.lock_in_time(hash) else { return Err((key, value)) };
-        let Some(look) = locked.look_fast(hash, &key, self.capacity()) else { return Err((key, value)) };
-        if !condition.holds(look.version()) {
-            return Err((key, value));
+    fn write_fast(&self, hash: u64, key: K, value: V, how: How) -> Result<Version, (K, V)> {
+        let source = if let Claim::At(source) = how.claim { Some(source) } else { None };
+        if source.is_some() {
+            self.keep_time();
         }
-        let written = locked.write_fast(look, hash, (key, value));
+        let Some((mut locked, now)) = self.lock_in_time(hash) else { return Err((key, value)) };
+        let look = match source {
+            Some(source) => locked.look_fast_at(hash, &key, source, self.capacity()),
+            None => locked.look_fast(hash, &key, self.capacity()).filter(|look| how.condition.holds(look.version())),
+        };
+        let Some(look) = look else { return Err((key, value)) };
+        let written = locked.write_fast_at(look, hash, (key, value), source);
         Ok(self.after_fast(locked, hash, written, now))
     }
 
-    /// The lock of the stripe of `hash`, and what time it is, if that matters: for the tombstone of an entry that must make room. `None` if
-    /// it has begun to matter just now, as in `transition_late`.
+    /// The lock of the stripe of `hash`, and what time it is if that can only be asked before, as it is the user's code that tells. `None`
+    /// if time has begun to matter just now, as in `transition_late`.
     #[inline(always)]
-    pub(super) fn lock_in_time(&self, hash: u64) -> Option<(Locked<'_, K, V>, u64)> {
-        let now = self.now();
+    pub(super) fn lock_in_time(&self, hash: u64) -> Option<(Locked<'_, K, V>, Option<u64>)> {
+        let is_users = self.settings.clock.is_users();
+        let now = if is_users { self.now() } else { None };
         let stripe = self.table.stripe(hash);
         // The lock takes about as long as the bucket, which comes meanwhile.
         stripe.prefetch_bucket(hash);
         let locked = stripe.lock();
-        (now.is_some() || !self.now_matters()).then(|| (locked, now.unwrap_or(0)))
+        (!is_users || now.is_some() || !self.now_matters()).then_some((locked, now))
     }
 
     /// What there is to do after a plain write in a quiet stripe.
     #[inline(always)]
-    pub(super) fn after_fast(&self, mut locked: Locked<'_, K, V>, hash: u64, written: Written, now: u64) -> Version {
+    pub(super) fn after_fast(&self, mut locked: Locked<'_, K, V>, hash: u64, written: Written, now: Option<u64>) -> Version {
         if written.fresh {
             return self.after_fresh(locked, hash, written.version, now);
         }
@@ -192,8 +199,12 @@ impl<K: Eq, V> Core<K, V> {
 
     /// The same for a key that was absent: now it must have room.
     #[inline(always)]
-    fn after_fresh(&self, mut locked: Locked<'_, K, V>, hash: u64, version: Version, now: u64) -> Version {
-        self.make_room(&mut locked, now);
+    fn after_fresh(&self, mut locked: Locked<'_, K, V>, hash: u64, version: Version, now: Option<u64>) -> Version {
+        if !self.fits(&locked) {
+            // For the tombstones of those that must go. If it was not asked before, it is the system's clock, or time does not matter.
+            let now = now.or_else(|| self.now()).unwrap_or(0);
+            self.make_room(&mut locked, now);
+        }
         let (before, after) = (locked.weight_before(), locked.stripe_weight());
         self.account(before, after);
         let reclaim = locked.wants_reclaim();

@@ -84,8 +84,9 @@ impl Policy {
         self.ghosts.grow(self.len());
         let (victim, queue) = self.victim(entries)?;
         // What leaves main leaves no ghost, as in S3-FIFO: in a loop main's oldest entry is the one that is needed next, and if it came
-        // back to main at once, it would drive the next one out, and so on for ever.
-        if queue == Queue::Window {
+        // back to main at once, it would drive the next one out, and so on for ever. An entry that is alone has been through the window
+        // all the same, and one that needs the room of all others must be remembered to be let in some day.
+        if queue == Queue::Window || self.len() == 1 {
             self.ghosts.push(entries.hash(victim));
         }
         self.queues.remove(victim, self.weigh(victim, entries));

@@ -121,6 +121,12 @@ impl<K, V> Node<K, V> {
         self.flags.load(Ordering::Relaxed) == OCCUPIED
     }
 
+    /// The same, but that it may have a source version, said by its own write.
+    #[inline(always)]
+    pub(super) fn is_plain_or_sourced(&self) -> bool {
+        self.flags.load(Ordering::Relaxed) & !(SOURCED | CLAIMED) == OCCUPIED
+    }
+
     /// As [`has`](Self::has), in the total order in which pins and retirement watch each other.
     pub(super) fn has_for_sure(&self, flag: u8) -> bool {
         self.flags.load(Ordering::SeqCst) & flag != 0

@@ -10,8 +10,10 @@ use crate::rule::version::Version;
 use super::index::Spot;
 use super::locked::Locked;
 use super::locked::Resident;
+use super::node::CLAIMED;
 use super::node::HASH_MASK;
 use super::node::Node;
+use super::node::SOURCED;
 use super::put::Fresh;
 
 /// Where a plain write goes: the plain entry that is there, or a new place.
@@ -61,17 +63,41 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
         old.is_none_or(|(_, node)| node.is_plain()).then_some(Look { old, hidden: false })
     }
 
+    /// Looks where a write at a source version would go. `None` also if what is there is as new.
+    #[inline(always)]
+    pub(crate) fn look_fast_at(&self, hash: u64, key: &K, source: u64, capacity: u64) -> Option<Look<'a, K, V>> {
+        if !self.state.quiet || capacity == 0 {
+            return None;
+        }
+        let old = self.find_node(hash, key);
+        // SAFETY: in the table, and the lock is held.
+        let is_older = |(spot, node): (Spot, &Node<K, V>)| unsafe { self.stripe.version_of(spot.slot, node) }.source() < source;
+        old.is_none_or(|old| old.1.is_plain_or_sourced() && is_older(old)).then_some(Look { old, hidden: false })
+    }
+
     /// A plain write in a quiet stripe, where the same lock's holder looked.
     #[inline(always)]
     pub(crate) fn write_fast(&mut self, look: Look<'a, K, V>, hash: u64, pair: (K, V)) -> Written {
+        self.write_fast_at(look, hash, pair, None)
+    }
+
+    /// The same, perhaps at a source version.
+    #[inline(always)]
+    pub(crate) fn write_fast_at(&mut self, look: Look<'a, K, V>, hash: u64, pair: (K, V), source: Option<u64>) -> Written {
         let slot = self.take_slot();
         let node = self.node(slot);
         self.state.revision += 1;
         self.state.counts.inserts += 1;
-        let version = Version::new(0, self.state.revision);
+        let version = Version::new(source.unwrap_or(0), self.state.revision);
+        let flags = if source.is_some() { SOURCED | CLAIMED } else { 0 };
         let hash = look.old.map_or(hash & HASH_MASK, |(_, node)| node.hash());
         // SAFETY: just taken from the slab, and the lock is held; nobody else has the slot until it is linked.
-        unsafe { node.fill(hash, version.revision(), 0, self.is_watched(hash), pair) };
+        unsafe {
+            if let Some(source) = source {
+                self.stripe.slab.set_source(slot, source);
+            }
+            node.fill(hash, version.revision(), flags, self.is_watched(hash), pair);
+        }
         match look.old {
             Some((spot, old)) => {
                 node.set_uses(old.uses());

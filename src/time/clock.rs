@@ -114,6 +114,14 @@ impl Clock {
     }
 }
 
+impl Clock {
+    /// Does reading it run the user's code?
+    #[inline(always)]
+    pub(crate) fn is_users(&self) -> bool {
+        matches!(self.source, Source::Custom(_))
+    }
+}
+
 impl<T: TimeSource + ?Sized> Clamped<T> {
     fn now(&self) -> u64 {
         let shown = nanos(self.source.now()).min(LAST);
