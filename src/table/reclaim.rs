@@ -1,12 +1,15 @@
 //! When a slot, or an outgrown array, is used no more: out of the table, past the barrier, announced by no reader, pinned by no guard.
 //!
-//! A stripe gathers what it retires and, when a batch is full, whoever filled it reclaims it after the unlock. A stalled reader keeps
+//! A stripe gathers what it retires and, when a batch is full, whoever filled it reclaims it after the unlock, and with it what other stripes
+//! have ready, as the barrier interrupts every running thread and one serves them all. A stalled reader keeps
 //! its one node back, never the batch. So a stripe holds at most a batch of retired entries, and one more for each writer that is
 //! reclaiming at this moment.
 
 use std::mem;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
+
+use smallvec::SmallVec;
 
 use crate::event::Cause;
 use crate::sync::Ordering;
@@ -25,6 +28,9 @@ use super::reader::Announced;
 use super::reader::Readers;
 use super::slab::OldDirectory;
 use super::stripe::Stripe;
+
+/// The share of a batch for which it is worth while to lock another stripe.
+const MANY: usize = 4;
 
 /// What a transition leaves to be done after the unlock.
 pub(crate) struct Effects<K, V> {
@@ -64,28 +70,54 @@ struct InUse {
     pinned: Vec<u32>,
 }
 
-impl<K, V> Stripe<K, V> {
-    /// Drops what was retired and is used no more. Takes the lock twice, neither time while anything is dropped. A panic of a value's
-    /// `Drop` comes back when everything is done.
-    pub(crate) fn reclaim(&self, readers: &Readers) -> Result<(), Panic> {
-        let (mut batch, outgrown) = {
-            let mut locked = self.lock();
-            let state = &mut *locked.state;
-            (mem::take(&mut state.retired), mem::take(&mut state.outgrown))
-        };
-        if batch.is_empty() && outgrown.is_empty() {
+/// What several stripes have retired.
+pub(super) type Gathered<'a, K, V> = SmallVec<[Retired<'a, K, V>; 8]>;
+
+/// What one stripe has retired, taken out of it.
+pub(super) struct Retired<'a, K, V> {
+    stripe: &'a Stripe<K, V>,
+    batch: Vec<u32>,
+    outgrown: Vec<Outgrown<K, V>>,
+}
+
+impl<'a, K, V> Retired<'a, K, V> {
+    /// Drops what is used no more: one barrier serves all. No lock is held while anything is dropped. A panic of a value's `Drop` comes back
+    /// when everything is done.
+    pub(super) fn reclaim(gathered: Gathered<'a, K, V>, readers: &Readers) -> Result<(), Panic> {
+        if gathered.is_empty() {
             return Ok(());
         }
         heavy_barrier();
         let announced = readers.announced();
+        let mut panic = None;
+        gathered.into_iter().for_each(|retired| keep_first(&mut panic, retired.settle(readers, &announced)));
+        panic.map_or(Ok(()), Err)
+    }
+
+    fn settle(self, readers: &Readers, announced: &Announced) -> Result<(), Panic> {
+        let Retired { stripe, mut batch, outgrown } = self;
         // Opened after the others were asked, so that it is not among them.
         let reading = readers.enter();
-        let in_use = self.part_in_use(&mut batch, &announced);
-        let dropped = self.drop_pairs(&batch);
+        let in_use = stripe.part_in_use(&mut batch, announced);
+        let dropped = stripe.drop_pairs(&batch);
         drop(reading);
         let kept = if announced.in_table() { outgrown } else { Vec::new() };
-        self.lock().settle(batch, in_use, kept);
+        stripe.lock().settle(batch, in_use, kept);
         dropped
+    }
+}
+
+impl<K, V> Stripe<K, V> {
+    /// What was retired so far leaves the stripe, to be [reclaimed](Retired::reclaim).
+    pub(super) fn gather(&self) -> Option<Retired<'_, K, V>> {
+        self.lock().gather()
+    }
+
+    /// The same, if it is worth while, and if nobody has the lock.
+    pub(super) fn gather_if_many(&self) -> Option<Retired<'_, K, V>> {
+        let mut locked = self.try_lock()?;
+        let many = locked.state.retired.len() >= locked.state.batch / MANY;
+        if many { locked.gather() } else { None }
     }
 
     /// Takes every entry out, tells nobody, and drops what is in use no more.
@@ -99,7 +131,7 @@ impl<K, V> Stripe<K, V> {
         let dropped = catch_unwind(AssertUnwindSafe(|| drop(ended)));
         let mut panic = None;
         keep_first(&mut panic, dropped);
-        keep_first(&mut panic, self.reclaim(readers));
+        keep_first(&mut panic, Retired::reclaim(self.gather().into_iter().collect(), readers));
         panic.map_or(Ok(()), Err)
     }
 
@@ -170,6 +202,14 @@ impl<K, V> Stripe<K, V> {
         let more = locked.take_notices();
         locked.state.telling = !more.is_empty();
         locked.state.telling.then_some(more)
+    }
+}
+
+impl<'a, K, V> Locked<'a, K, V> {
+    fn gather(&mut self) -> Option<Retired<'a, K, V>> {
+        let (batch, outgrown) = (mem::take(&mut self.state.retired), mem::take(&mut self.state.outgrown));
+        let any = !batch.is_empty() || !outgrown.is_empty();
+        any.then_some(Retired { stripe: self.stripe, batch, outgrown })
     }
 }
 

@@ -16,6 +16,7 @@ use super::pin::Pinned;
 use super::reader::FastReading;
 use super::reader::Readers;
 use super::reader::Reading;
+use super::reclaim::Retired;
 use super::stripe::Found;
 use super::stripe::Stripe;
 
@@ -92,14 +93,16 @@ impl<K, V> Table<K, V> {
 
     /// Drops what stripe `number` has retired and nobody uses any more.
     pub(crate) fn reclaim(&self, number: usize) -> Result<(), Panic> {
-        self.stripe_number(number).reclaim(&self.readers)
+        // Others that have much to reclaim join in: their barrier is saved.
+        let others = self.stripes.iter().enumerate().filter(|&(other, _)| other != number);
+        let others = others.filter_map(|(_, stripe)| stripe.gather_if_many());
+        let gathered = self.stripe_number(number).gather().into_iter().chain(others).collect();
+        Retired::reclaim(gathered, &self.readers)
     }
 
     /// Drops what every stripe has retired and nobody uses any more.
     pub(crate) fn reclaim_all(&self) -> Result<(), Panic> {
-        let mut panic = None;
-        self.stripes.iter().for_each(|stripe| keep_first(&mut panic, stripe.reclaim(&self.readers)));
-        panic.map_or(Ok(()), Err)
+        Retired::reclaim(self.stripes.iter().filter_map(Stripe::gather).collect(), &self.readers)
     }
 
     /// Drops every entry that no guard holds. Nobody is told.
