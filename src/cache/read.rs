@@ -25,7 +25,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
         V: Clone,
     {
-        self.core.read(self.hash(key), key, |found| found.pair().1.clone())
+        self.core.read_value(self.hash(key), key)
     }
 
     /// Calls `look` with the value of `key`. Takes no lock, clones nothing, counts no reference: on a hot key this is the cheapest read.

@@ -18,6 +18,8 @@ use crate::time::deadline;
 
 use super::Core;
 
+/// Bytes of a value that is moved about without a thought.
+const SMALL: usize = 64;
 /// Look-ups that wait for memory together.
 pub(super) const BATCH: usize = 16;
 /// Time to idle is moved when it would move by this share of itself: coarse enough that most hits store nothing.
@@ -44,6 +46,20 @@ impl<K, V> Core<K, V> {
         }
     }
 
+    /// The live value of `key`, cloned.
+    #[inline(always)]
+    pub(crate) fn read_value<Q>(&self, hash: u64, key: &Q) -> Option<V>
+    where
+        Q: Equivalent<K> + ?Sized,
+        V: Clone,
+    {
+        if size_of::<V>() <= SMALL {
+            return self.read(hash, key, |found| found.pair().1.clone());
+        }
+        // Cloned where it is wanted: on its way out of `read` it would be copied once more.
+        self.read(hash, key, |found| found).map(|found| found.pair().1.clone())
+    }
+
     /// The values of several keys, cloned, each read as any other. Where the table is larger than the processor's caches, their memory is
     /// asked for a batch at a time.
     pub(crate) fn read_many<'q, Q>(&self, mut keys: impl Iterator<Item = (u64, &'q Q)>) -> Vec<Option<V>>
@@ -52,7 +68,7 @@ impl<K, V> Core<K, V> {
         V: Clone,
     {
         let mut values = Vec::with_capacity(keys.size_hint().0);
-        let mut read = |(hash, key)| values.push(self.read(hash, key, |found| found.pair().1.clone()));
+        let mut read = |(hash, key)| values.push(self.read_value(hash, key));
         if !self.table.is_beyond_caches() {
             keys.for_each(read);
             return values;
