@@ -391,6 +391,29 @@ fn a_tombstone_stays_for_its_time_whoever_evicts() {
     });
 }
 
+/// The same by the system's clock, which is not asked before it is needed.
+#[test]
+fn a_tombstone_stays_for_its_time_by_the_systems_clock() {
+    const TTL: Duration = Duration::from_secs(1);
+    watched(|| {
+        let builder = Cache::builder().max_capacity(2).stripes(1).ordering(Ordering::PerKey);
+        let cache: Cache<u64, u64> = builder.tombstone_ttl(TTL).build().unwrap();
+        std::thread::sleep(TTL + TTL / 10);
+        // Until it was quick enough to be sure.
+        for key in 1000.. {
+            let start = std::time::Instant::now();
+            cache.insert_at(key, 7, 7).unwrap();
+            (0..).take_while(|_| cache.contains_key(&key)).for_each(|other| _ = cache.insert(other % 500, 0));
+            cache.insert(501, 0);
+            let refused = cache.insert_at(key, 6, 6).is_err();
+            if start.elapsed() < TTL {
+                assert!(refused, "the dead came back");
+                break;
+            }
+        }
+    });
+}
+
 #[test]
 fn every_way_out_leaves_what_is_known() {
     watched(|| {

@@ -148,3 +148,33 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         self.core.snapshot(&keys)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Cache;
+
+    fn samples(cache: &Cache<u64, u64>) -> usize {
+        let mut seen = 0;
+        cache.core().table.readers.collect(|_| seen += 1);
+        seen
+    }
+
+    #[test]
+    fn the_steering_sees_every_hit_of_a_small_cache() {
+        let cache = Cache::new(100);
+        cache.insert(1, 1);
+        (0..5).for_each(|_| _ = cache.get(&1));
+        assert_eq!(samples(&cache), 5);
+    }
+
+    #[test]
+    fn what_is_there_is_sampled_when_the_cache_gets_smaller() {
+        let cache = Cache::new(1 << 20);
+        (0..20).for_each(|key| _ = cache.insert(key, key));
+        (0..20).for_each(|key| _ = cache.get(&key));
+        assert!(samples(&cache) < 10, "few keys of a large one are");
+        cache.set_capacity(100);
+        (0..20).for_each(|key| _ = cache.get(&key));
+        assert_eq!(samples(&cache), 20);
+    }
+}
