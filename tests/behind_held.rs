@@ -398,3 +398,19 @@ fn a_cache_that_counts_on_floors_takes_pending_values_in_order() {
     behind.close().unwrap();
     assert_eq!(behind.sink().stored(), acknowledged);
 }
+
+/// The first read after its time looks at what the release gave it: nothing else has looked at the entry since.
+#[test]
+fn a_released_entry_that_has_expired_is_not_read() {
+    let (clock, hand) = brindle::Clock::mock();
+    // Large, as in small caches every hit is seen to for the policy's sake.
+    let builder = brindle::Cache::builder().max_capacity(1 << 24).clock(clock);
+    let cache: brindle::Cache<u64, u64> = builder.time_to_live(std::time::Duration::from_secs(10)).build().unwrap();
+    let sink = |_: &[brindle::Pending<u64, u64>]| Ok::<_, std::convert::Infallible>(());
+    let behind = brindle::WriteBehind::builder(cache.clone(), sink).build();
+    behind.insert(1, 1).unwrap();
+    behind.flush().unwrap();
+    assert_eq!(cache.get(&1), Some(1));
+    hand.advance(std::time::Duration::from_secs(11));
+    assert_eq!(cache.get(&1), None);
+}

@@ -201,8 +201,9 @@ impl<K: Eq, V> Core<K, V> {
     #[inline(always)]
     fn after_fresh(&self, mut locked: Locked<'_, K, V>, hash: u64, version: Version, now: Option<u64>) -> Version {
         if !self.fits(&locked) {
-            // For the tombstones of those that must go. If it was not asked before, it is the system's clock, or time does not matter.
-            let now = now.or_else(|| self.now()).unwrap_or(0);
+            // For the tombstones of those that must go. A user's clock was asked before the lock, or else time did not matter to this stripe.
+            let is_users = self.settings.clock.is_users();
+            let now = now.or_else(|| if is_users { None } else { self.now() }).unwrap_or(0);
             self.make_room(&mut locked, now);
         }
         let (before, after) = (locked.weight_before(), locked.stripe_weight());

@@ -12,6 +12,7 @@ use super::slab::Slab;
 
 /// Bytes of a stripe's nodes that are no more than the nearer of the processor's caches have for it.
 const NEAR: usize = 1 << 17;
+
 impl<'a, K, V> Locked<'a, K, V> {
     /// May this stripe make room: has it more than the entry that just came?
     pub(crate) fn can_evict(&self) -> bool {

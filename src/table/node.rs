@@ -34,7 +34,8 @@ pub(crate) const CLAIMED: u8 = 1 << 7;
 /// Was written while its key's history had been forgotten, so its source may lie below what the key once had.
 pub(crate) const UNSURE: u8 = 1 << 6;
 
-/// In the byte of the use counter: a hit has more to see to than to count, as the entry is `TIMED` or its key is watched. So a hit learns
+/// In the byte of the use counter: a hit has more to see to than to count, as the entry is `TIMED`, or may become so when it is no more
+/// held, or its key is watched. So a hit learns
 /// from one byte all that it must.
 const ATTENDED: u8 = 1 << 7;
 
@@ -72,7 +73,7 @@ impl<K, V> Node<K, V> {
         self.revision.store(revision, Ordering::Relaxed);
         self.hash_low.store(hash as u32, Ordering::Relaxed);
         self.hash_high.store((hash >> 32) as u16, Ordering::Relaxed);
-        self.uses.store(if watched || flags & TIMED != 0 { ATTENDED } else { 0 }, Ordering::Relaxed);
+        self.uses.store(if watched || flags & (TIMED | HELD) != 0 { ATTENDED } else { 0 }, Ordering::Relaxed);
         self.flags.store(flags | OCCUPIED, Ordering::Relaxed);
     }
 
