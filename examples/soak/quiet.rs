@@ -38,7 +38,8 @@ pub(crate) fn look(shared: &Shared, cache: &Cache<u64, Row>, background: Option<
 
 /// What it is, what it is now, the least and the most that it may be.
 fn numbers(shared: &Shared, cache: &Cache<u64, Row>, stats: &Stats) -> Vec<(&'static str, u64, u64, u64)> {
-    let (len, guards) = (stats.len as u64, shared.guards.load(SeqCst));
+    // A lost lease keeps what those who waited for it were given instead.
+    let (len, guards, leases) = (stats.len as u64, shared.guards.load(SeqCst), shared.leases.load(SeqCst));
     let left = stats.replaced + stats.invalidated + stats.evicted + stats.expired + stats.cleared;
     let memory = MEMORY + shared.plan.keys as usize * MEMORY_A_KEY + shared.plan.tombstones * MEMORY_A_TOMBSTONE;
     let told = if shared.plan.listener { left } else { 0 };
@@ -50,8 +51,8 @@ fn numbers(shared: &Shared, cache: &Cache<u64, Row>, stats: &Stats) -> Vec<(&'st
         ("values that came: those that left and those that are there", stats.inserts, left + len, left + len),
         ("what the listener heard of: all that left", shared.heard.count(), told, told),
         ("panics of the listener, as the cache counts them", stats.listener_panics, panics, panics),
-        ("values alive: those in the cache, and those of guards", row::alive(), len, len + guards + pending),
-        ("loads under way: the leases that were lost", stats.flights as u64, 0, shared.leases.load(SeqCst)),
+        ("values alive: those in the cache, and those that are held", row::alive(), len, len + guards + pending + leases),
+        ("loads under way: the leases that were lost", stats.flights as u64, 0, leases),
         ("`memory_used`", cache.memory_used() as u64, 1, memory as u64),
         ("tombstones", stats.tombstones as u64, 0, tombstones(shared)),
     ]

@@ -13,6 +13,8 @@ use super::Worker;
 
 /// Keys of one read of many.
 const MANY: usize = 12;
+/// Snapshots of one operation.
+const SNAPSHOTS: usize = 16;
 
 impl Worker<'_> {
     pub(super) fn read(&mut self) {
@@ -84,13 +86,15 @@ impl Worker<'_> {
         self.judge_all("get_many", &asked, &found);
     }
 
-    /// Of accounts that belong together: they are all of one transaction.
+    /// Of accounts that belong together: they are all of one transaction. Several in a row, as commits are short.
     fn snapshot(&mut self) {
         let keys = siblings(self.key_of(|district| district == District::Account));
-        let asked = keys.map(|key| (key, self.truth().bounds(key)));
-        let found = self.cache.get_many_snapshot(&keys);
-        self.judge_all("get_many_snapshot", &asked, &found);
-        self.judge_siblings("get_many_snapshot", &found);
+        for _ in 0..SNAPSHOTS {
+            let asked = keys.map(|key| (key, self.truth().bounds(key)));
+            let found = self.cache.get_many_snapshot(&keys);
+            self.judge_all("get_many_snapshot", &asked, &found);
+            self.judge_siblings("get_many_snapshot", &found);
+        }
     }
 
     /// Accounts as they were at one moment.
