@@ -10,6 +10,7 @@ use brindle::WhileWriting;
 use crate::common::random::Random;
 use crate::common::random::mix;
 use crate::row::DISTRICTS;
+use crate::row::MEAN_WEIGHT;
 use crate::row::Row;
 use crate::row::SIBLINGS;
 
@@ -54,15 +55,17 @@ impl Plan {
         // Few keys, on which all threads meet, as often as many.
         let sets = if one_in(random, 2) { 1 + sets % 10 } else { sets };
         let keys = sets as u64 * DISTRICTS * SIBLINGS;
+        let weigher = one_in(random, 2);
+        let entries = 1 + keys / 8 + random.below(keys as usize * 2) as u64;
         let serve_stale = maybe(random, 3, |random| millis(random, 1, 500));
         Self {
             seed,
             time: millis(random, 800, 2200),
             keys,
             skew: random.below(120) as f64 / 100.0,
-            capacity: 1 + keys / 8 + random.below(keys as usize * 2) as u64,
+            capacity: if weigher { entries * MEAN_WEIGHT } else { entries },
             stripes: maybe(random, 2, |random| 1 << random.below(7)),
-            weigher: one_in(random, 2),
+            weigher,
             time_to_live: maybe(random, 3, |random| millis(random, 1, 300)),
             time_to_idle: maybe(random, 4, |random| millis(random, 1, 100)),
             expiry: one_in(random, 4),

@@ -29,6 +29,8 @@ pub(crate) const SIBLINGS: u64 = 3;
 /// What the amounts of such accounts add up to.
 pub(crate) const TOTAL: i64 = 1000;
 const GROUPS: u64 = 16;
+/// What most rows weigh, more or less.
+pub(crate) const MEAN_WEIGHT: u64 = 4;
 
 impl District {
     pub(crate) fn of(key: u64) -> Self {
