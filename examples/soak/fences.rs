@@ -93,9 +93,10 @@ impl Traffic {
         let lane = self.lane(key);
         let number = self.loads.fetch_add(1, SeqCst);
         let mut loads = lane.loads.lock().unwrap_or_else(PoisonError::into_inner);
-        // Whatever has begun by now and had not ended when the other's call began may have fenced him.
-        let begun = lane.fences.begun.load(SeqCst) + self.everywhere.begun.load(SeqCst);
-        let second = !self.end_by_time && loads.iter().any(|other| other.since.0 == Some(begun));
+        // Whatever has begun by now and had not ended when a call began may have fenced its load: this one's, before it starts, as well.
+        let begun = Some(lane.fences.begun.load(SeqCst) + self.everywhere.begun.load(SeqCst));
+        let unfenced = |since: Since| since.0 == begun && !self.end_by_time;
+        let second = unfenced(since) && loads.iter().any(|other| unfenced(other.since));
         loads.push(Begun { number, since });
         (Loading { traffic: self, key, number }, second)
     }
