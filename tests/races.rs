@@ -51,12 +51,13 @@ fn whatever_threads_do_nothing_races() {
             })
             .build()
             .unwrap();
-        thread::scope(|scope| {
-            for number in 0..THREADS {
-                let cache = cache.clone();
-                scope.spawn(move || work(&cache, &mut Rng::new(number)));
-            }
-        });
+        // Joined one by one: what a scope does at its end is inside std.
+        let work = |number| {
+            let cache = cache.clone();
+            thread::spawn(move || work(&cache, &mut Rng::new(number)))
+        };
+        let threads: Vec<_> = (0..THREADS).map(work).collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
         assert!(told.load(Relaxed) > 0);
     }
 }
@@ -125,14 +126,15 @@ unsafe impl Sync for Unguarded {}
 fn a_planted_race() {
     let cache = Cache::new(10);
     cache.insert(1, Unguarded(UnsafeCell::new(0)));
-    let count_up = || {
+    let count_up = |cache: Cache<u64, Unguarded>| {
         for _ in 0..ROUNDS {
             // SAFETY: as above.
             cache.with(&1, |value| unsafe { *value.0.get() += 1 });
         }
     };
-    thread::scope(|scope| {
-        scope.spawn(count_up);
-        scope.spawn(count_up);
+    let threads = [(); 2].map(|()| {
+        let cache = cache.clone();
+        thread::spawn(move || count_up(cache))
     });
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
 }
