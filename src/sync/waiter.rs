@@ -3,19 +3,19 @@
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::task::Waker;
-use std::thread;
-use std::thread::Thread;
 use std::time::Duration;
+
+use super::platform;
 
 #[derive(Clone, Debug)]
 pub(crate) enum Waiter {
-    Thread(Thread),
+    Thread(platform::Thread),
     Task(Waker),
 }
 
 impl Waiter {
     pub(crate) fn this_thread() -> Self {
-        Waiter::Thread(thread::current())
+        Waiter::Thread(platform::current())
     }
 
     /// Lets the waiter look again. An executor whose waker panics must not keep the others asleep.
@@ -34,7 +34,7 @@ impl Waiter {
 /// Sleeps until this thread is woken as a [`Waiter`], at most for `limit`; now and then less, for no reason.
 pub(crate) fn park(limit: Option<Duration>) {
     match limit {
-        Some(limit) => thread::park_timeout(limit),
-        None => thread::park(),
+        Some(limit) => platform::park_timeout(limit),
+        None => platform::park(),
     }
 }

@@ -2,6 +2,8 @@
 //! that passed by because the line was full (as in F14, Bronson and Shi, 2019). Plain atomics: written under the stripe's lock, read
 //! by anyone. It knows neither keys nor nodes.
 
+use std::array::from_fn;
+
 use crate::sync::AtomicU32;
 use crate::sync::AtomicU64;
 use crate::sync::Ordering;
@@ -31,8 +33,8 @@ pub(super) struct Tags {
 }
 
 impl Bucket {
-    pub(super) const fn new() -> Self {
-        Bucket { tags: [const { AtomicU64::new(0) }; 2], slots: [const { AtomicU32::new(NIL) }; WIDTH] }
+    pub(super) fn new() -> Self {
+        Bucket { tags: from_fn(|_| AtomicU64::new(0)), slots: from_fn(|_| AtomicU32::new(NIL)) }
     }
 
     #[inline(always)]
