@@ -9,11 +9,15 @@
 mod common;
 
 mod checker;
+#[cfg(not(brindle_shuttle))]
+mod computer;
 mod history;
 mod plans;
 mod player;
 mod recorder;
 mod runs;
+#[cfg(brindle_shuttle)]
+mod schedules;
 mod setups;
 mod shrink;
 mod spec;

@@ -53,6 +53,8 @@ pub struct KeyState {
     revision: u64,
     /// The load whose value would be stored. What is fenced is not here.
     load: Option<OpenLoad>,
+    /// From when on the load whose value was stored last could have been taken over, where leases end by time.
+    landed: Option<u64>,
     /// Somebody writes the source.
     turn: Option<Turn>,
     now: u64,
@@ -224,7 +226,7 @@ impl Spec<'_> {
                 self.end_group(&mut state, group);
                 true
             }
-            Act::Lead { load, refresh, asked } => self.lead(&mut state, load, refresh, asked),
+            Act::Lead { load, refresh, asked } => return self.lead(state, load, refresh, asked),
             Act::Land { load, value, outcome, asked } => return self.land(state, load, value, outcome, asked),
             Act::Abandon(load) => {
                 state.load = state.load.filter(|open| open.load != load);
@@ -339,13 +341,20 @@ impl Spec<'_> {
     }
 
     /// Promise 6: who loads has found nothing to serve, and nobody else loads, or one who has taken too long.
-    fn lead(&self, state: &mut KeyState, load: Load, refresh: bool, asked: u64) -> bool {
+    fn lead(&self, mut state: KeyState, load: Load, refresh: bool, asked: u64) -> Vec<KeyState> {
+        let mut next = Vec::new();
+        // Who waits for a lease and finds it overdue just when its value has been stored takes it over, and loads for nothing.
+        if state.landed.is_some_and(|first| state.now >= first) {
+            next.push(state.clone());
+        }
         let is_free = state.load.is_none_or(|open| state.now >= open.first);
         let timeout = self.rules.load_timeout;
         let after = |begin: u64| timeout.map_or(u64::MAX, |timeout| begin + timeout);
-        let is_missing = refresh || state.entry.is_none();
-        state.load = Some(OpenLoad { load, first: after(asked), last: after(state.now) });
-        is_free && is_missing
+        if is_free && (refresh || state.entry.is_none()) {
+            state.load = Some(OpenLoad { load, first: after(asked), last: after(state.now) });
+            next.push(state);
+        }
+        next
     }
 
     /// Does the load under way bring this, to all who come while it is not fenced?
@@ -364,6 +373,7 @@ impl Spec<'_> {
         if outcome != Outcome::NotStored && may_store && self.may_store(&state, value.source) {
             let mut stored = state.clone();
             if self.write(&mut stored, value) {
+                stored.landed = open.map(|open| open.first).filter(|_| self.rules.load_timeout.is_some());
                 next.push(stored);
             }
         }

@@ -1,4 +1,4 @@
-//! What runs the threads of a history: those of the computer.
+//! The computer's threads.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -11,8 +11,8 @@ thread_local! {
     static CHANCE: Cell<u64> = const { Cell::new(1) };
 }
 
-/// Runs `work` on so many threads at once.
-pub fn together(threads: usize, work: impl Fn(usize) + Sync + Send) {
+/// Runs `work` on so many threads that start at once.
+pub fn together(threads: usize, work: impl Fn(usize) + Send + Sync + 'static) {
     common::together(threads, |thread| {
         CHANCE.set(thread as u64 + 1);
         work(thread);
