@@ -10,12 +10,75 @@ pub enum Broken {
     Fence,
     /// Reclamation looks at the announcements without having passed the barrier: it drops what is being read.
     HeavyBarrier,
+    /// A write draws no revision of its own: versions are used again, and a swap takes one state for another.
+    Revision,
+    /// An eviction takes the stripe's revisions back to their beginning.
+    EvictedRevision,
+    /// A conditional write does not look at what is there.
+    Compare,
+    /// A write that names its source is taken for news, whatever is there.
+    Source,
+    /// What leaves leaves no tombstone: older versions of it come back.
+    Tombstone,
+    /// A tombstone that goes leaves no floor behind.
+    Floor,
+    /// A stripe that has lost a tombstone too early goes on as if nothing had been.
+    Forgetful,
+    /// A flight that is fenced stays to be found: who comes later waits for it.
+    Unjoined,
+    /// Who needs a load does not look for one that is under way.
+    OneFlight,
+    /// A load's right to store is asked under one lock, and its value stored under another.
+    CheckedStore,
+    /// A lease stores its value though it is overdue, or was passed on.
+    LeaseToken,
+    /// Who is called to a lease takes it though it was fenced.
+    FencedSeat,
+    /// A removal takes the entry out under one lock, and fences under another.
+    OneRemoval,
+    /// Nobody remembers, when a load ends, that the group of its value was invalidated.
+    EndedGroup,
+    /// Loads are stored while their key is written through the cache.
+    Turn,
+    /// A commit shows its new values before all that they replace is out of sight.
+    Hidden,
+    /// A commit goes from key to key, each under its lock alone.
+    AtOnce,
+    /// A snapshot does not look whether all that it has read is there still.
+    SecondLook,
+    /// An entry's slot is there before its tag: the short way to it sees it before the long way.
+    SlotLast,
+    /// Reads do not look at deadlines.
+    Deadline,
 }
 
 impl Broken {
     /// All of them.
     #[cfg(any(brindle_loom, brindle_shuttle))]
-    pub const ALL: &[Broken] = &[Broken::Fence, Broken::HeavyBarrier];
+    pub const ALL: &[Broken] = &[
+        Broken::Fence,
+        Broken::HeavyBarrier,
+        Broken::Revision,
+        Broken::EvictedRevision,
+        Broken::Compare,
+        Broken::Source,
+        Broken::Tombstone,
+        Broken::Floor,
+        Broken::Forgetful,
+        Broken::Unjoined,
+        Broken::OneFlight,
+        Broken::CheckedStore,
+        Broken::LeaseToken,
+        Broken::FencedSeat,
+        Broken::OneRemoval,
+        Broken::EndedGroup,
+        Broken::Turn,
+        Broken::Hidden,
+        Broken::AtOnce,
+        Broken::SecondLook,
+        Broken::SlotLast,
+        Broken::Deadline,
+    ];
 }
 
 #[cfg(not(any(brindle_loom, brindle_shuttle)))]

@@ -8,6 +8,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+#[cfg(brindle_shuttle)]
+mod broken;
 mod checker;
 #[cfg(not(brindle_shuttle))]
 mod computer;
