@@ -6,6 +6,8 @@ use equivalent::Equivalent;
 
 use crate::event::Cause;
 use crate::rule::version::Version;
+use crate::sync::Broken;
+use crate::sync::is_broken;
 
 use super::Core;
 
@@ -56,7 +58,8 @@ impl<K, V> Core<K, V> {
         Q: Equivalent<K> + ?Sized,
     {
         self.transition(hash, |locked, now| {
-            let resident = locked.find(hash, key, now).filter(|resident| resident.version == version);
+            let judged = |there| there == version || is_broken(Broken::JudgedVersion);
+            let resident = locked.find(hash, key, now).filter(|resident| judged(resident.version));
             if resident.is_some() {
                 locked.fence(hash, key);
             }

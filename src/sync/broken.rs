@@ -6,16 +6,55 @@
 #[allow(unreachable_pub, reason = "the models' tests reach it, by the door in `lib.rs`")]
 #[cfg_attr(not(any(brindle_loom, brindle_shuttle)), allow(dead_code))]
 pub enum Broken {
+    /// Changes of the cache's weight are added in two steps: of two at once one is lost, and the cache outgrows its capacity.
+    AddedWeight,
+    /// Nobody looks whether a load that is to be waited for needs the one that waits: both wait for ever.
+    Circles,
+    /// A walk yields what it has gathered though that has left the cache since.
+    CurrentOnly,
+    /// A lease that is dropped is handed to nobody: those who wait sleep for ever.
+    DroppedLease,
     /// A write, removal or invalidation leaves the loads of its key alone: what they read before comes back.
     Fence,
     /// Reclamation looks at the announcements without having passed the barrier: it drops what is being read.
     HeavyBarrier,
+    /// What is pending in a write-behind is evicted like any other: a load brings what the source had before.
+    HeldEntries,
+    /// A removal takes out what is there, not what was judged: a newer value goes with it.
+    JudgedVersion,
+    /// What a load brings for a group that has ended goes to those too who came after that end.
+    LateSeats,
+    /// Who locks several stripes locks them in any order: two of them wait for each other for ever.
+    LockOrder,
+    /// A snapshot that locks stripes locks one after the other: it sees half of a transaction.
+    LockedTogether,
+    /// Several drive the sink of a write-behind at once: an older value is written after a newer one.
+    OneDriver,
+    /// Who writes a key through the cache does not look whether somebody else does: the source's last state is not the cache's.
+    OneWriter,
+    /// Whose turn has come to write through the cache is not woken.
+    TurnWakes,
 }
 
 impl Broken {
     /// All of them.
     #[cfg(any(brindle_loom, brindle_shuttle))]
-    pub const ALL: &[Broken] = &[Broken::Fence, Broken::HeavyBarrier];
+    pub const ALL: &[Broken] = &[
+        Broken::AddedWeight,
+        Broken::Circles,
+        Broken::CurrentOnly,
+        Broken::DroppedLease,
+        Broken::Fence,
+        Broken::HeavyBarrier,
+        Broken::HeldEntries,
+        Broken::JudgedVersion,
+        Broken::LateSeats,
+        Broken::LockOrder,
+        Broken::LockedTogether,
+        Broken::OneDriver,
+        Broken::OneWriter,
+        Broken::TurnWakes,
+    ];
 }
 
 #[cfg(not(any(brindle_loom, brindle_shuttle)))]
