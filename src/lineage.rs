@@ -188,6 +188,10 @@ mod tests {
         assert!((0..3 * NOTED as u64).all(|at| is_inside(ONE - at)));
         drop(frames);
         assert!((0..3 * NOTED as u64).all(|at| !is_inside(ONE - at)));
+        // Nor are they when others go as deep.
+        let others: Vec<Frame> = (0..3 * NOTED as u64).map(|_| Frame::enter(THREE - 100)).collect();
+        assert!((0..3 * NOTED as u64).all(|at| !is_inside(ONE - at)));
+        drop(others);
     }
 
     #[test]
