@@ -5,14 +5,17 @@ use std::future::Future;
 #[cfg(feature = "tokio")]
 use std::panic::catch_unwind;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Context;
 use std::task::Poll;
+use std::task::Waker;
 use std::time::Duration;
 
 #[cfg(feature = "tokio")]
 use crate::sync::AtomicBool;
 #[cfg(feature = "tokio")]
 use crate::sync::Ordering;
+use crate::sync::Sleeper;
 use crate::sync::Waiter;
 
 pub(crate) enum Timer {
@@ -32,7 +35,11 @@ impl Timer {
 
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         match self {
-            Timer::Small(delay) => Pin::new(delay).poll(context),
+            Timer::Small(delay) => {
+                // All timers of the process are served by one thread, which a waker that panics would end.
+                let sleeper = Waker::from(Arc::new(Sleeper::of(context)));
+                Pin::new(delay).poll(&mut Context::from_waker(&sleeper))
+            }
             #[cfg(feature = "tokio")]
             Timer::Tokio(sleep) => sleep.as_mut().poll(context),
         }
@@ -59,7 +66,7 @@ pub(super) fn poll_until<T>(
     mut look: impl FnMut(&Waiter) -> Result<T, Option<Duration>>,
 ) -> Poll<T> {
     loop {
-        let limit = match look(&Waiter::Task(context.waker().clone())) {
+        let limit = match look(&Waiter::task(context)) {
             Ok(found) => return Poll::Ready(found),
             Err(None) => return Poll::Pending,
             Err(Some(limit)) => limit,
