@@ -161,7 +161,7 @@ impl Stage {
         self.judge_books();
         // So that every key has room.
         self.cache.clear();
-        for id in [THERE, EXPIRED, ABSENT, MANY] {
+        for id in [THERE, ABSENT] {
             self.judge_key(id);
         }
         self.cache.clear();
@@ -260,6 +260,14 @@ impl Stage {
         if lost <= most {
             self.lost.fetch_add(lost as u64, SeqCst);
         }
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        // They hold leases, and the cache holds the queue.
+        let left = std::mem::take(&mut *self.tasks());
+        drop(left);
     }
 }
 

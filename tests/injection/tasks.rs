@@ -1,14 +1,10 @@
 //! The calls of tasks, as acts: each has a leader and one or two who wait for it, and the leader ends in every way.
 
-use std::future::Future;
-
 use brindle::Leased;
 use brindle::Loaded;
 
 use crate::common::executor::Boxed;
 
-use super::acts::Act;
-use super::acts::EACH;
 use super::acts::keys;
 use super::acts::walked;
 use super::bell::Actor;
@@ -90,17 +86,14 @@ const CALLS: [Call; 8] = [
 ];
 
 /// The call leads, and one or two that come next in the table wait for it.
-fn crowd(stage: &Stage, number: usize) {
-    for (ending, waiters) in ENDINGS.into_iter().flat_map(|ending| [(ending, 1), (ending, 2)]) {
-        let call = |later: usize, ending| Actor::new(stage, CALLS[(number + later) % CALLS.len()](stage, ABSENT, ending));
-        let mut actors = vec![call(0, ending)];
-        actors.extend((1..=waiters).map(|later| call(later, Ending::Value)));
-        actors.iter_mut().for_each(Actor::poll);
-        meanwhile(stage, ending, &mut actors[0]);
-        run_to_the_end(&mut actors);
-        drop(actors);
-        _ = stage.attempt(|| stage.cache.invalidate(&stage.key(ABSENT)));
-    }
+fn crowd(stage: &Stage, variant: usize, number: usize) {
+    let (ending, waiters) = (ENDINGS[variant / 2], 1 + variant % 2);
+    let call = |later: usize, ending| Actor::new(stage, CALLS[(number + later) % CALLS.len()](stage, ABSENT, ending));
+    let mut actors = vec![call(0, ending)];
+    actors.extend((1..=waiters).map(|later| call(later, Ending::Value)));
+    actors.iter_mut().for_each(Actor::poll);
+    meanwhile(stage, ending, &mut actors[0]);
+    run_to_the_end(&mut actors);
 }
 
 fn meanwhile(stage: &Stage, ending: Ending, leader: &mut Actor<'_>) {
@@ -111,62 +104,62 @@ fn meanwhile(stage: &Stage, ending: Ending, leader: &mut Actor<'_>) {
     }
 }
 
-fn write<'a>(stage: &'a Stage, ending: Ending) -> impl Future<Output = ()> + Send + 'a {
-    async move {
-        let write = |before| {
-            stage.world.call(Hook::Through);
-            drop::<Option<_>>(before);
-            async move { try_load(stage, ABSENT, ending).await.map(Loaded::new) }
-        };
-        drop(stage.cache.write_through_async(stage.key(ABSENT), write).await);
-    }
+async fn write(stage: &Stage, ending: Ending) {
+    let write = |before| {
+        stage.world.call(Hook::Through);
+        drop::<Option<_>>(before);
+        async move { try_load(stage, ABSENT, ending).await.map(Loaded::new) }
+    };
+    drop(stage.cache.write_through_async(stage.key(ABSENT), write).await);
 }
 
-/// One writes through the cache, two stand in line, and one wants to load.
-fn line(stage: &Stage) {
-    for ending in ENDINGS {
-        let writer = |ending| Actor::new(stage, write(stage, ending));
-        let loading = Actor::new(stage, CALLS[0](stage, ABSENT, Ending::Value));
-        let mut actors = [writer(ending), writer(Ending::Value), writer(Ending::Value), loading];
-        actors.iter_mut().for_each(Actor::poll);
-        meanwhile(stage, ending, &mut actors[0]);
-        run_to_the_end(&mut actors);
-    }
+/// One writes through the cache, one or two stand in line, and one wants to load.
+fn line(stage: &Stage, variant: usize) {
+    let (ending, waiters) = (ENDINGS[variant / 2], 1 + variant % 2);
+    let writer = |ending| Actor::new(stage, write(stage, ending));
+    let mut actors = vec![writer(ending)];
+    actors.extend((0..waiters).map(|_| writer(Ending::Value)));
+    actors.push(Actor::new(stage, CALLS[0](stage, ABSENT, Ending::Value)));
+    actors.iter_mut().for_each(Actor::poll);
+    meanwhile(stage, ending, &mut actors[0]);
+    run_to_the_end(&mut actors);
 }
 
-/// Two calls for many keys that overlap, and one for a key of both.
-fn many(stage: &Stage) {
-    for ending in ENDINGS {
-        let call = |ending| {
-            Actor::new(stage, async move {
-                let keys = keys(stage);
-                let load = |keys| async move {
-                    stage.world.call(Hook::Loader);
-                    try_load(stage, ABSENT, ending).await?;
-                    Ok::<_, Broken>(brought(&stage.world, keys))
-                };
-                drop(stage.cache.try_get_many_with_async(walked(stage, &keys), load).await);
-            })
-        };
-        let one = Actor::new(stage, CALLS[0](stage, ABSENT, Ending::Value));
-        let mut actors = [call(ending), call(Ending::Value), one];
-        actors.iter_mut().for_each(Actor::poll);
-        meanwhile(stage, ending, &mut actors[0]);
-        run_to_the_end(&mut actors);
-        drop(actors);
-        EACH.into_iter().for_each(|id| _ = stage.attempt(|| stage.cache.invalidate(&stage.key(id))));
-    }
+async fn call_many(stage: &Stage, ending: Ending) {
+    let keys = keys(stage);
+    let load = |keys| async move {
+        stage.world.call(Hook::Loader);
+        try_load(stage, ABSENT, ending).await?;
+        Ok::<_, Broken>(brought(&stage.world, keys))
+    };
+    drop(stage.cache.try_get_many_with_async(walked(stage, &keys), load).await);
 }
 
-pub const TASKS: &[Act] = &[
-    ("get_with_async", |s| crowd(s, 0)),
-    ("try_get_with_async", |s| crowd(s, 1)),
-    ("load_async", |s| crowd(s, 2)),
-    ("refresh_async", |s| crowd(s, 3)),
-    ("try_refresh_async", |s| crowd(s, 4)),
-    ("reload_async", |s| crowd(s, 5)),
-    ("get_or_lease_async", |s| crowd(s, 6)),
-    ("try_get_many_with_async of one key", |s| crowd(s, 7)),
+/// Two calls for many keys that overlap, or one, and one for a key of both.
+fn many(stage: &Stage, variant: usize) {
+    let (ending, calls) = (ENDINGS[variant / 2], 1 + variant % 2);
+    let call = |number| Actor::new(stage, call_many(stage, if number == 0 { ending } else { Ending::Value }));
+    let mut actors: Vec<_> = (0..calls).map(call).collect();
+    actors.push(Actor::new(stage, CALLS[0](stage, ABSENT, Ending::Value)));
+    actors.iter_mut().for_each(Actor::poll);
+    meanwhile(stage, ending, &mut actors[0]);
+    run_to_the_end(&mut actors);
+}
+
+/// How the leader ends, and how many wait.
+pub const VARIANTS: usize = 2 * ENDINGS.len();
+
+pub type Variants = (&'static str, fn(&Stage, usize));
+
+pub const TASKS: &[Variants] = &[
+    ("get_with_async", |s, variant| crowd(s, variant, 0)),
+    ("try_get_with_async", |s, variant| crowd(s, variant, 1)),
+    ("load_async", |s, variant| crowd(s, variant, 2)),
+    ("refresh_async", |s, variant| crowd(s, variant, 3)),
+    ("try_refresh_async", |s, variant| crowd(s, variant, 4)),
+    ("reload_async", |s, variant| crowd(s, variant, 5)),
+    ("get_or_lease_async", |s, variant| crowd(s, variant, 6)),
+    ("try_get_many_with_async of one key", |s, variant| crowd(s, variant, 7)),
     ("try_get_many_with_async", many),
     ("write_through_async", line),
 ];

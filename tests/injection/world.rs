@@ -111,6 +111,8 @@ pub struct World {
     armed: AtomicU64,
     left: AtomicU64,
     fired: AtomicBool,
+    /// Calls of each hook since the last count began.
+    calls: [AtomicU64; HOOKS.len()],
     /// Grows with every value, so that the newest has the newest source version.
     sources: AtomicU64,
     /// Keys, values, errors and loaders.
@@ -120,7 +122,8 @@ pub struct World {
 impl World {
     pub fn new() -> Arc<Self> {
         let (armed, left, fired) = (AtomicU64::new(NOBODY), AtomicU64::new(0), AtomicBool::new(false));
-        Arc::new(World { armed, left, fired, sources: AtomicU64::new(0), census: Census::default() })
+        let calls = [const { AtomicU64::new(0) }; HOOKS.len()];
+        Arc::new(World { armed, left, fired, calls, sources: AtomicU64::new(0), census: Census::default() })
     }
 
     pub fn arm(&self, hook: Hook, n: u64) {
@@ -135,7 +138,18 @@ impl World {
         self.fired.load(SeqCst)
     }
 
+    /// No hook panics; their calls are counted.
+    pub fn count(&self) {
+        self.calls.iter().for_each(|calls| calls.store(0, SeqCst));
+    }
+
+    /// The hooks that were called since the last count began.
+    pub fn called(&self) -> Vec<Hook> {
+        HOOKS.into_iter().filter(|&hook| self.calls[hook as usize].load(SeqCst) > 0).collect()
+    }
+
     fn is_due(&self, hook: Hook) -> bool {
+        self.calls[hook as usize].fetch_add(1, SeqCst);
         // Who unwinds already panics no more: the next call does.
         if self.armed.load(SeqCst) != hook as u64 || thread::panicking() || self.left.fetch_sub(1, SeqCst) != 1 {
             return false;
