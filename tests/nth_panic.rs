@@ -113,7 +113,9 @@ fn all_called(called: &[Hook], hooks: &[Hook]) {
 
 #[test]
 fn reads() {
-    watched(|| all_called(&every_act(READS), &[Hook::Hash, Hook::Eq, Hook::CloneValue, Hook::Read, Hook::NextKey, Hook::Closure]));
+    watched(|| {
+        all_called(&every_act(READS), &[Hook::Hash, Hook::Eq, Hook::CloneValue, Hook::Read, Hook::NextKey, Hook::Closure])
+    });
 }
 
 #[test]
