@@ -21,6 +21,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
 use std::time::Duration;
 
+use injection::acts::Played;
 use injection::acts::READS;
 use injection::acts::REMOVALS;
 use injection::acts::TRANSACTIONS;
@@ -81,22 +82,13 @@ unsafe impl GlobalAlloc for Failing {
 #[global_allocator]
 static FAILING: Failing = Failing;
 
-/// Every call of the face, by name.
-fn acts() -> Vec<(String, Box<dyn Fn(&Stage)>)> {
+/// Every call of the face.
+fn acts() -> Vec<Played> {
     let tables = [READS, WRITES, REMOVALS, TRANSACTIONS, LOADS, WRITE_THROUGHS];
-    let mut acts: Vec<(String, Box<dyn Fn(&Stage)>)> = Vec::new();
-    for act in tables.into_iter().flatten() {
-        acts.push((act.0.to_string(), Box::new(act.1)));
-    }
+    let mut acts: Vec<_> = tables.into_iter().flatten().map(Played::new).collect();
     #[cfg(feature = "write-behind")]
-    for act in BEHIND {
-        acts.push((act.0.to_string(), Box::new(act.1)));
-    }
-    for act in TASKS {
-        for variant in 0..VARIANTS {
-            acts.push((format!("{}, variant {variant}", act.0), Box::new(move |stage: &Stage| (act.1)(stage, variant))));
-        }
-    }
+    acts.extend(BEHIND.iter().map(Played::new));
+    acts.extend(TASKS.iter().flat_map(|act| Played::variants(act.0, act.1, VARIANTS)));
     acts
 }
 
@@ -135,7 +127,7 @@ const WENT_ON: libc::c_int = 11;
 const UNWOUND: libc::c_int = 12;
 
 /// Runs the act in a fork of this process, which has no other thread that matters.
-fn play(kind: Kind, name: &str, act: &dyn Fn(&Stage), n: u64) -> End {
+fn play(kind: Kind, act: &Played, n: u64) -> End {
     // SAFETY: the child runs on this thread alone, and leaves without ado.
     let child = unsafe { libc::fork() };
     assert!(child >= 0, "no process");
@@ -147,6 +139,7 @@ fn play(kind: Kind, name: &str, act: &dyn Fn(&Stage), n: u64) -> End {
     let mut status = 0;
     // SAFETY: the child is ours.
     assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+    let name = &act.name;
     let case = || format!("{kind:?}, `{name}`, without allocation {n}");
     if libc::WIFSIGNALED(status) {
         assert_eq!(libc::WTERMSIG(status), libc::SIGABRT, "killed by another signal (14: it hangs): {}", case());
@@ -160,7 +153,7 @@ fn play(kind: Kind, name: &str, act: &dyn Fn(&Stage), n: u64) -> End {
     }
 }
 
-fn without(kind: Kind, act: &dyn Fn(&Stage), n: u64) -> libc::c_int {
+fn without(kind: Kind, act: &Played, n: u64) -> libc::c_int {
     // SAFETY: settings of this process alone: an end if it hangs, and no core file.
     unsafe {
         libc::alarm(60);
@@ -170,7 +163,7 @@ fn without(kind: Kind, act: &dyn Fn(&Stage), n: u64) -> libc::c_int {
         let stage = Stage::new(kind);
         stage.prepare();
         LEFT.set(n);
-        act(&stage);
+        (act.run)(&stage);
         let left = LEFT.replace(0);
         if left == 0 {
             stage.judge();
@@ -195,11 +188,11 @@ fn the_nth_allocation_fails() {
         return;
     }
     let (mut aborted, mut went_on) = (0, 0);
-    for (number, (name, act)) in acts().into_iter().enumerate() {
+    for (number, act) in acts().iter().enumerate() {
         // Kind after kind, as what a call allocates differs little.
         let kind = KINDS[number % KINDS.len()];
         for n in 1.. {
-            match play(kind, &name, &*act, n) {
+            match play(kind, act, n) {
                 End::NeverFailed => break,
                 End::Aborted => aborted += 1,
                 End::WentOn => went_on += 1,
@@ -216,18 +209,18 @@ fn every_byte_is_given_back() {
         return;
     }
     for kind in KINDS {
-        for (name, act) in acts() {
+        for act in acts() {
             let work = || {
                 let stage = Stage::new(kind);
                 stage.prepare();
-                act(&stage);
-                act(&stage);
+                (act.run)(&stage);
+                (act.run)(&stage);
             };
             // What a thread and the timers take once, they take now.
             work();
             let before = IN_USE.load(SeqCst);
             work();
-            assert_comes_back_to(before, kind, &name);
+            assert_comes_back_to(before, kind, &act.name);
         }
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use harness::watched_for;
 use injection::acts::Act;
+use injection::acts::Played;
 use injection::acts::READS;
 use injection::acts::REMOVALS;
 use injection::acts::TRANSACTIONS;
@@ -23,20 +24,13 @@ use injection::stage::KINDS;
 use injection::stage::Stage;
 use injection::tasks::TASKS;
 use injection::tasks::VARIANTS;
-use injection::tasks::Variants;
 use injection::world::Hook;
 
 /// No act calls a hook more often than this.
 const MOST: u64 = 400;
 
-/// An act by its name.
-struct Played<'a> {
-    name: String,
-    run: Box<dyn Fn(&Stage) + 'a>,
-}
-
 /// The hooks that it calls when none panics.
-fn rehearse(stage: &Stage, act: &Played<'_>) -> Vec<Hook> {
+fn rehearse(stage: &Stage, act: &Played) -> Vec<Hook> {
     stage.tries(format!("`{}`", act.name));
     stage.prepare();
     stage.world.count();
@@ -47,7 +41,7 @@ fn rehearse(stage: &Stage, act: &Played<'_>) -> Vec<Hook> {
 }
 
 /// One act with a hook that panics at its `n`-th call. Gives whether there was such a call.
-fn play(stage: &Stage, act: &Played<'_>, hook: Hook, n: u64) -> bool {
+fn play(stage: &Stage, act: &Played, hook: Hook, n: u64) -> bool {
     stage.tries(format!("`{}`, {hook:?} panics at call {n}", act.name));
     stage.prepare();
     stage.take_panics();
@@ -65,12 +59,12 @@ fn play(stage: &Stage, act: &Played<'_>, hook: Hook, n: u64) -> bool {
 }
 
 /// What a listener or another task's waker panics with is not the caller's, and whatever panics in a sink is an error of the sink.
-fn may_be_kept_from_the_caller(act: &Played<'_>, hook: Hook) -> bool {
+fn may_be_kept_from_the_caller(act: &Played, hook: Hook) -> bool {
     matches!(hook, Hook::Listener | Hook::Wake | Hook::DropWaker) || act.name.starts_with("write-behind")
 }
 
 /// Every hook and every n, one cache of each kind after the other; gives the hooks that were called.
-fn every_call(acts: &[Played<'_>]) -> Vec<Hook> {
+fn every_call(acts: &[Played]) -> Vec<Hook> {
     let mut all = Vec::new();
     for kind in KINDS {
         let stage = Stage::new(kind);
@@ -87,8 +81,7 @@ fn every_call(acts: &[Played<'_>]) -> Vec<Hook> {
 }
 
 fn every_act(acts: &[Act]) -> Vec<Hook> {
-    let played = |act: &Act| Played { name: act.0.to_string(), run: Box::new(act.1) };
-    every_call(&acts.iter().map(played).collect::<Vec<_>>())
+    every_call(&acts.iter().map(Played::new).collect::<Vec<_>>())
 }
 
 /// All is dropped with the last handle.
@@ -146,11 +139,7 @@ fn write_throughs() {
 #[test]
 fn tasks() {
     watched(|| {
-        let variant = |act: &'static Variants, variant| {
-            let name = format!("{}, variant {variant}", act.0);
-            Played { name, run: Box::new(move |stage: &Stage| (act.1)(stage, variant)) }
-        };
-        let acts = TASKS.iter().flat_map(|act| (0..VARIANTS).map(move |number| variant(act, number)));
+        let acts = TASKS.iter().flat_map(|act| Played::variants(act.0, act.1, VARIANTS));
         let called = every_call(&acts.collect::<Vec<_>>());
         all_called(&called, &[Hook::Wake, Hook::CloneWaker, Hook::DropWaker, Hook::DropLoader]);
     });

@@ -88,10 +88,12 @@ impl Scene {
     }
 }
 
+type Begin = dyn Fn(&Scene) -> Boxed<'static, ()>;
+
 /// A call by its name.
 struct Kind {
     name: &'static str,
-    start: Box<dyn Fn(&Scene) -> Boxed<'static, ()>>,
+    start: Box<Begin>,
     /// It loads, so that no other does at the same time.
     loads: bool,
 }

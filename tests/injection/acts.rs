@@ -23,6 +23,26 @@ use super::world::groups;
 /// Makes its calls in one or more attempts of the stage's.
 pub type Act = (&'static str, fn(&Stage));
 
+type Run = dyn Fn(&Stage);
+
+/// An act of any kind.
+pub struct Played {
+    pub name: String,
+    pub run: Box<Run>,
+}
+
+impl Played {
+    pub fn new(&(name, run): &Act) -> Self {
+        Played { name: name.to_string(), run: Box::new(run) }
+    }
+
+    /// Each variant of an act that has such.
+    pub fn variants(name: &str, run: fn(&Stage, usize), variants: usize) -> impl Iterator<Item = Self> {
+        let named = move |variant| format!("{name}, variant {variant}");
+        (0..variants).map(move |variant| Played { name: named(variant), run: Box::new(move |stage| run(stage, variant)) })
+    }
+}
+
 /// Keys that differ in what there is of them.
 pub const EACH: [u64; 5] = [THERE, OTHER, DUE, EXPIRED, ABSENT];
 
