@@ -98,6 +98,9 @@ impl<K: Eq, V> Core<K, V> {
                 }
             });
         });
+        // Now, not on the way out: a key whose `Drop` panics would take what is returned with it (rust-lang/rust#47949), and those in line
+        // would wait for a place that nobody has.
+        drop(fresh);
         match turn.expect("it was given") {
             Turn::Wait(place) => place.needed(),
             turn => turn,

@@ -58,5 +58,6 @@ pub(crate) use self::shown::shown;
 pub(crate) use self::shown::whenever_shown;
 pub(crate) use self::thread::Place;
 pub(crate) use self::thread::Recent;
+pub(crate) use self::waiter::Sleeper;
 pub(crate) use self::waiter::Waiter;
 pub(crate) use self::waiter::park;
