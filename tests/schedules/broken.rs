@@ -20,7 +20,7 @@ const MISSED: &[(Broken, &str)] = &[
     #[cfg(feature = "write-behind")]
     (Broken::HeldEntries, "behind::what_is_pending_is_neither_evicted_nor_loaded_over"),
     #[cfg(feature = "write-behind")]
-    (Broken::OneDriver, "behind::what_was_acknowledged_is_written_in_order"),
+    (Broken::OneDriver, "behind::a_batch_that_fails_is_written_again"),
 ];
 
 #[test]

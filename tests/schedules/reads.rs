@@ -1,16 +1,22 @@
 //! Reads take no lock: what they see is whole, and never goes back.
 
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::SeqCst;
 
 use brindle::Version;
 use shuttle::thread;
 
 use super::common::Census;
 use super::play::play;
+use super::stage::FAR;
 use super::stage::KEY;
 use super::stage::NEAR;
+use super::stage::Small;
+use super::stage::ZERO;
 use super::stage::both;
 use super::stage::check_idle;
+use super::stage::one_of;
 use super::stage::plain;
 use super::stage::small;
 use super::stage::three;
@@ -38,6 +44,43 @@ fn what_anybody_saw_nobody_sees_less_than() {
         };
         three(read, read, write);
         assert_eq!(cache.get(&KEY), Some(3));
+    });
+}
+
+/// Every way to look for a key.
+const WAYS: &[fn(&Small, u64) -> bool] = &[
+    |cache, key| cache.get(&key).is_some(),
+    |cache, key| cache.get_entry(&key).is_some(),
+    |cache, key| cache.get_ref(&key).is_some(),
+    |cache, key| cache.peek(&key).is_some(),
+    |cache, key| cache.with(&key, |_| ()).is_some(),
+    |cache, key| cache.get_many([&NEAR, &key])[1].is_some(),
+    |cache, key| cache.get_many_snapshot([&key])[0].is_some(),
+    // A read within another goes a longer way.
+    |cache, key| cache.with(&FAR, |_| cache.contains_key(&key)).unwrap(),
+];
+
+/// Whoever reads it last, in whatever way: after one who saw `then` nobody sees anything else.
+fn agree(cache: &Small, key: u64, then: bool, change: impl FnOnce() + Send) {
+    cache.insert(FAR, 0);
+    let changed = AtomicBool::new(false);
+    let read = || {
+        for _ in 0..3 {
+            let before = changed.load(SeqCst);
+            let now = one_of(WAYS)(cache, key) == then;
+            assert!(now || !before, "it had changed before");
+            changed.fetch_or(now, SeqCst);
+        }
+    };
+    three(read, read, change);
+}
+
+#[test]
+fn all_ways_to_read_agree_on_what_is_there() {
+    play(|| {
+        let (cache, key) = (plain(4), *one_of(&[KEY, ZERO]));
+        agree(&cache, key, true, || _ = cache.insert(key, 1));
+        agree(&cache, key, false, || _ = cache.invalidate(&key));
     });
 }
 
