@@ -7,6 +7,7 @@ use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::panic::resume_unwind;
 use std::pin::pin;
+use std::sync::atomic::AtomicBool;
 use std::task::Poll;
 use std::thread::panicking;
 
@@ -112,7 +113,7 @@ impl Source {
 pub(crate) struct Room {
     inside: AtomicU64,
     entered: AtomicU64,
-    crowded: std::sync::atomic::AtomicBool,
+    crowded: AtomicBool,
 }
 
 impl Room {
