@@ -31,6 +31,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("behind", 70),
     ("guide", 99),
     ("interleavings", 99),
+    ("models", 99),
 ];
 
 /// Rooms of one floor that know each other.

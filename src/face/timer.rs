@@ -13,13 +13,16 @@ use std::time::Duration;
 
 #[cfg(feature = "tokio")]
 use crate::sync::AtomicBool;
+use crate::sync::Delay;
 #[cfg(feature = "tokio")]
 use crate::sync::Ordering;
 use crate::sync::Sleeper;
 use crate::sync::Waiter;
+#[cfg(feature = "tokio")]
+use crate::sync::global;
 
 pub(crate) enum Timer {
-    Small(futures_timer::Delay),
+    Small(Delay),
     #[cfg(feature = "tokio")]
     Tokio(Pin<Box<tokio::time::Sleep>>),
 }
@@ -30,7 +33,7 @@ impl Timer {
         if let Some(sleep) = tokio_sleep(duration) {
             return Timer::Tokio(sleep);
         }
-        Timer::Small(futures_timer::Delay::new(duration))
+        Timer::Small(Delay::new(duration))
     }
 
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
@@ -49,7 +52,9 @@ impl Timer {
 /// `None` outside of tokio, and once a runtime was met that was built without timers: that cannot be asked, it panics.
 #[cfg(feature = "tokio")]
 fn tokio_sleep(duration: Duration) -> Option<Pin<Box<tokio::time::Sleep>>> {
-    static WITHOUT_TIME: AtomicBool = AtomicBool::new(false);
+    global! {
+        static WITHOUT_TIME: AtomicBool = AtomicBool::new(false);
+    }
     tokio::runtime::Handle::try_current().ok()?;
     if WITHOUT_TIME.load(Ordering::Relaxed) {
         return None;

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::mem;
 
-use crate::sync::AtomicU64;
-use crate::sync::Ordering;
+use crate::sync::Sequence;
 use crate::sync::Waiter;
 use crate::time::deadline::is_due;
 
@@ -15,9 +14,9 @@ pub(crate) type Number = u64;
 
 /// Different for every lease, flight, line and seat of the process, and greater than those that this thread knows of.
 pub(crate) fn next_number() -> u64 {
-    static NUMBERS: AtomicU64 = AtomicU64::new(1);
-    // Relaxed: numbers rise in the counter's own order, and who compares two has seen to it, by a lock, that one was drawn first.
-    NUMBERS.fetch_add(1, Ordering::Relaxed)
+    static NUMBERS: Sequence = Sequence::new();
+    // Who compares two numbers has seen to it, by a lock, that one was drawn first.
+    NUMBERS.next()
 }
 
 pub(super) struct Seats {

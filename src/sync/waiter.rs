@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::task::Context;
 use std::task::Wake;
 use std::task::Waker;
-use std::thread;
-use std::thread::Thread;
 use std::time::Duration;
+
+use super::platform;
 
 #[derive(Clone, Debug)]
 pub(crate) enum Waiter {
-    Thread(Thread),
+    Thread(platform::Thread),
     Task(Sleeper),
 }
 
@@ -23,7 +23,7 @@ pub(crate) struct Sleeper(Option<Waker>);
 
 impl Waiter {
     pub(crate) fn this_thread() -> Self {
-        Waiter::Thread(thread::current())
+        Waiter::Thread(platform::current())
     }
 
     pub(crate) fn task(context: &Context<'_>) -> Self {
@@ -67,7 +67,7 @@ fn quietly(executors_code: impl FnOnce()) {
 /// Sleeps until this thread is woken as a [`Waiter`], at most for `limit`; now and then less, for no reason.
 pub(crate) fn park(limit: Option<Duration>) {
     match limit {
-        Some(limit) => thread::park_timeout(limit),
-        None => thread::park(),
+        Some(limit) => platform::park_timeout(limit),
+        None => platform::park(),
     }
 }

@@ -5,12 +5,16 @@
 //! asymmetric barrier. A word is [`FREE`], or holds [`IN_TABLE`] while its reader walks bucket arrays, or the address of the node it
 //! is using, or both. A reader that stalls therefore holds back one node, and the arrays only while it looks a key up.
 
+use std::array::from_fn;
+
 use crate::sync::AtomicPtr;
 use crate::sync::AtomicU64;
 use crate::sync::AtomicUsize;
+use crate::sync::IS_MODELLED;
 use crate::sync::Ordering;
 use crate::sync::Place;
 use crate::sync::Recent;
+use crate::sync::Sequence;
 use crate::sync::light_asymmetric_barrier;
 use crate::sync::light_barrier;
 
@@ -21,7 +25,7 @@ const IN_TABLE: usize = 1;
 /// Look-ups that one thread may nest (a closure that looks up another key) before it borrows words from the common pool.
 const NESTED: usize = 3;
 /// Sampled accesses a thread keeps until a writer collects them; older ones are overwritten.
-const SAMPLES: usize = 32;
+const SAMPLES: usize = if IS_MODELLED { 2 } else { 32 };
 
 #[repr(align(128))]
 struct Cell {
@@ -36,14 +40,14 @@ struct Cell {
 }
 
 impl Cell {
-    const fn new() -> Self {
+    fn new() -> Self {
         Cell {
-            hazards: [const { AtomicUsize::new(FREE) }; NESTED],
+            hazards: from_fn(|_| AtomicUsize::new(FREE)),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
             written: AtomicUsize::new(0),
             collected: AtomicUsize::new(0),
-            samples: [const { AtomicU64::new(0) }; SAMPLES],
+            samples: from_fn(|_| AtomicU64::new(0)),
         }
     }
 }
@@ -66,10 +70,10 @@ pub(crate) struct Readers {
 
 impl Readers {
     pub(crate) fn new() -> Self {
-        static NUMBERS: AtomicU64 = AtomicU64::new(1);
+        static NUMBERS: Sequence = Sequence::new();
         Readers {
-            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
-            segments: [const { AtomicPtr::new(std::ptr::null_mut()) }; Place::SEGMENTS],
+            number: NUMBERS.next(),
+            segments: from_fn(|_| AtomicPtr::new(std::ptr::null_mut())),
             spares: AtomicPtr::new(std::ptr::null_mut()),
             common: Cell::new(),
         }

@@ -12,6 +12,7 @@ use crate::sync::AtomicBool;
 use crate::sync::AtomicPtr;
 use crate::sync::AtomicU32;
 use crate::sync::AtomicU64;
+use crate::sync::IS_MODELLED;
 use crate::sync::Ordering;
 use crate::unwind::keep_first;
 use crate::unwind::resume;
@@ -27,7 +28,7 @@ use super::node::OCCUPIED;
 const ALIGNMENT: usize = 64;
 /// The first chunk is allocated at the first write, so it is at most this large, and never smaller than a few nodes.
 const FIRST_BYTES: usize = 1 << 20;
-const FEWEST: usize = 32;
+const FEWEST: usize = if IS_MODELLED { 4 } else { 32 };
 
 struct Chunk<K, V> {
     nodes: *mut Node<K, V>,
@@ -327,8 +328,8 @@ impl<K, V> Drop for Slab<K, V> {
                     keep_first(&mut panic, dropped);
                 }
             }
-            // SAFETY: allocated by `Chunk::new` with the same layout, and its pairs are gone.
-            unsafe { std::alloc::dealloc(chunk.nodes.cast(), Chunk::<K, V>::layout(chunk.length)) };
+            // SAFETY: its nodes are vacant and nobody has them.
+            unsafe { chunk.free() };
         }
         resume(panic.map_or(Ok(()), Err));
     }
@@ -375,9 +376,22 @@ impl<K, V> Chunk<K, V> {
             handle_alloc_error(layout);
         }
         // All zeros is what a vacant node is, so memory that is not needed yet is not touched.
+        if IS_MODELLED {
+            // SAFETY: so many nodes were allocated.
+            (0..length).for_each(|at| unsafe { nodes.add(at).write(Node::vacant()) });
+        }
         let (sources, weights, deadlines, refreshes, pins) =
             (Column::new(), Column::new(), Column::new(), Column::new(), Column::new());
         Chunk { nodes, length, sources, weights, deadlines, refreshes, pins }
+    }
+
+    /// # Safety
+    /// The nodes are vacant, and nobody refers to them any more.
+    unsafe fn free(&self) {
+        // SAFETY: the nodes are there, zeros or made so by `new`; nothing is dropped where atomics are plain.
+        unsafe { std::ptr::slice_from_raw_parts_mut(self.nodes, self.length).drop_in_place() };
+        // SAFETY: allocated by `new` with the same layout.
+        unsafe { std::alloc::dealloc(self.nodes.cast(), Self::layout(self.length)) };
     }
 
     fn memory(&self) -> usize {

@@ -13,6 +13,7 @@ use crate::rule::version::Version;
 use crate::sync::AtomicPtr;
 use crate::sync::AtomicU64;
 use crate::sync::AtomicUsize;
+use crate::sync::IS_MODELLED;
 use crate::sync::Mutex;
 use crate::sync::Ordering;
 use crate::sync::prefetch;
@@ -276,6 +277,9 @@ impl<K, V> Stripe<K, V> {
 
 /// How many retired entries make a batch: few of those that own what lies elsewhere, as all of it waits with them.
 fn batch_for<T>(expected: usize) -> usize {
+    if IS_MODELLED {
+        return 2;
+    }
     if mem::needs_drop::<T>() { (expected / 16).clamp(64, 512) } else { (expected / 8).clamp(256, 512) }
 }
 
