@@ -13,8 +13,10 @@ use crate::flight::Crew;
 use crate::flight::HandOver;
 use crate::flight::Token;
 use crate::lineage;
+use crate::sync::Broken;
 use crate::sync::Ordering;
 use crate::sync::Waiter;
+use crate::sync::is_broken;
 use crate::table::Ended;
 use crate::table::Flight;
 use crate::table::Landing;
@@ -84,7 +86,7 @@ impl<K, V> Core<K, V> {
                 self.tally.takeovers.fetch_add(1, Ordering::Relaxed);
                 waiter.into_iter().for_each(Waiter::wake);
             }
-            HandOver::Late if fenced => {
+            HandOver::Late if fenced && !is_broken(Broken::FencedHandOver) => {
                 let _ = flight.land(token, None).map(Crew::wake);
             }
             HandOver::Late | HandOver::Nobody => {}

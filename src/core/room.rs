@@ -4,7 +4,9 @@
 use crate::config::MOST_WEIGHT;
 use crate::config::expected_entries;
 use crate::policy::Arm;
+use crate::sync::Broken;
 use crate::sync::Ordering;
+use crate::sync::is_broken;
 use crate::table::Locked;
 
 use super::Core;
@@ -65,7 +67,7 @@ impl<K, V> Core<K, V> {
     /// Evicts where it costs least until the cache fits.
     #[cold]
     pub(super) fn settle(&self) {
-        while !self.is_within_capacity() {
+        while !self.is_within_capacity() && !is_broken(Broken::OthersMakeRoom) {
             // Where the first has nothing to evict, the next may.
             if !self.stripes_by_loss().into_iter().any(|number| self.evict_from(number)) {
                 return;

@@ -9,8 +9,10 @@ use crate::flight::Number;
 use crate::flight::Token;
 use crate::lineage;
 use crate::lineage::Edge;
+use crate::sync::Broken;
 use crate::sync::Ordering;
 use crate::sync::Waiter;
+use crate::sync::is_broken;
 use crate::table::Flight;
 use crate::table::Landing;
 use crate::time::deadline;
@@ -110,7 +112,7 @@ impl<K, V> Seat<K, V> {
 
 impl<K, V> Drop for Seat<K, V> {
     fn drop(&mut self) {
-        if let Some(token) = self.flight.leave(self.number) {
+        if let Some(token) = self.flight.leave(self.number).filter(|_| !is_broken(Broken::HandOver)) {
             self.core.hand_over(self.hash, Arc::clone(&self.flight), token);
         }
     }

@@ -22,7 +22,9 @@ use crate::lineage::Frame;
 use crate::loaded::Loaded;
 use crate::rule::version::Claim;
 use crate::rule::version::Version;
+use crate::sync::Broken;
 use crate::sync::Waiter;
+use crate::sync::is_broken;
 use crate::table::Line;
 use crate::table::Locked;
 use crate::table::Refusal;
@@ -170,7 +172,7 @@ impl<K: Eq, V> Drop for Place<K, V> {
     fn drop(&mut self) {
         // Whoever it needs, it does not any more.
         self.edge = None;
-        if let Some(token) = self.line.leave(self.number) {
+        if let Some(token) = self.line.leave(self.number).filter(|_| !is_broken(Broken::TurnPassed)) {
             resume(self.core.pass_turn(self.hash, &self.line, token));
         }
     }

@@ -1,21 +1,117 @@
 //! Mechanisms that can be taken out, so that the proofs can be seen to notice. In the crate as it is used none can: then this is nothing.
 
-/// What keeps a promise. The comment says which, and what goes wrong without it.
+#[cfg(not(any(brindle_loom, brindle_shuttle)))]
+use std::sync::atomic::Ordering;
+
+/// What keeps a promise. The comment says what is done without it, and what goes wrong then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 #[allow(unreachable_pub, reason = "the models' tests reach it, by the door in `lib.rs`")]
 #[cfg_attr(not(any(brindle_loom, brindle_shuttle)), allow(dead_code))]
 pub enum Broken {
+    /// A bucket's slot is stored without release: a reader that follows it finds a node that is not filled yet.
+    BucketOrder,
+    /// A thread's cells are published without release: a reclaimer reads hazard words that are not there yet.
+    CellOrder,
+    /// A clock forgets what it has shown to others: it goes backwards.
+    ClockLatest,
+    /// The number of buckets is stored before the buckets: a reader looks behind the end of the old ones.
+    CountAfterBuckets,
     /// A write, removal or invalidation leaves the loads of its key alone: what they read before comes back.
     Fence,
+    /// Who gives up a lease that was fenced leaves those who wait: they sleep for ever.
+    FencedHandOver,
+    /// What is to be reclaimed is gathered after the barrier: what was retired since is dropped while it is read.
+    GatherFirst,
+    /// Who leaves his seat keeps the lease that he was called to: those behind him sleep for ever.
+    HandOver,
+    /// A hazard word is freed without release: what its reader still reads is dropped.
+    HazardOrder,
+    /// A node is announced no more when a closure is to look at its value: that is dropped under the closure.
+    HazardStays,
     /// Reclamation looks at the announcements without having passed the barrier: it drops what is being read.
     HeavyBarrier,
+    /// A commit shows new values before all that it ends is out of sight: a reader sees a mix.
+    HiddenFirst,
+    /// Outgrown arrays are freed without a look at who is in the table: their readers walk what is gone.
+    InTable,
+    /// A new array is published without release: a reader walks buckets that are not there yet.
+    IndexOrder,
+    /// Who is about to sleep does not ask again, under the lock, whether the flight has landed: nobody wakes him any more.
+    LandingSeen,
+    /// Who lands a flight wakes nobody: those who wait sleep for ever.
+    LandingWakes,
+    /// A reader passes no barrier between announcing a node and looking for it again: it reads what is dropped.
+    LightBarrier,
+    /// What others write and invalidate during a write through is not noted: it is undone.
+    LineFence,
+    /// Who takes a lease over has the token of the former holder: both store.
+    NewToken,
+    /// A task is woken by the first waker that it came with: polled with another since, it sleeps for ever.
+    NewestWaker,
+    /// An outgrown array is left as it was: a reader in it takes for linked what has left the table since.
+    OldArrayWiped,
+    /// Where a stripe cannot make room for what came into it, nobody does: the cache outgrows its capacity.
+    OthersMakeRoom,
+    /// A node is parked without another look at its pins: it waits for ever for one that has gone.
+    ParkedLook,
+    /// Reclamation does not look at the pins: it drops what guards keep.
+    Pins,
+    /// What is read and pinned is parked: its last pin drops it under its readers.
+    ReadBeforePinned,
+    /// An entry is marked as retired after its successor is seen: a walk yields it still.
+    RetiredFirst,
+    /// A reader does not look whether a node that it has announced is still linked: it reads what was reclaimed before.
+    SecondLook,
+    /// Reclamation does not look at the hazard words of the common pool: it drops what nested readers read.
+    Spares,
+    /// Several tell the listener at a time: it hears of a value before it hears of that value's predecessor.
+    TellingAlone,
+    /// Who leaves a line keeps the turn that he was called to: those behind him sleep for ever.
+    TurnPassed,
+    /// Who gives the last pin back passes no barrier before he looks whether the node is retired: nobody drops it.
+    UnpinFence,
+    /// An outgrown array is emptied before the new one is shown: a reader finds its entry in neither.
+    WipedLast,
 }
 
 impl Broken {
     /// All of them.
     #[cfg(any(brindle_loom, brindle_shuttle))]
-    pub const ALL: &[Broken] = &[Broken::Fence, Broken::HeavyBarrier];
+    pub const ALL: &[Broken] = &[
+        Broken::BucketOrder,
+        Broken::CellOrder,
+        Broken::ClockLatest,
+        Broken::CountAfterBuckets,
+        Broken::Fence,
+        Broken::FencedHandOver,
+        Broken::GatherFirst,
+        Broken::HandOver,
+        Broken::HazardOrder,
+        Broken::HazardStays,
+        Broken::HeavyBarrier,
+        Broken::HiddenFirst,
+        Broken::InTable,
+        Broken::IndexOrder,
+        Broken::LandingSeen,
+        Broken::LandingWakes,
+        Broken::LightBarrier,
+        Broken::LineFence,
+        Broken::NewToken,
+        Broken::NewestWaker,
+        Broken::OldArrayWiped,
+        Broken::OthersMakeRoom,
+        Broken::ParkedLook,
+        Broken::Pins,
+        Broken::ReadBeforePinned,
+        Broken::RetiredFirst,
+        Broken::SecondLook,
+        Broken::Spares,
+        Broken::TellingAlone,
+        Broken::TurnPassed,
+        Broken::UnpinFence,
+        Broken::WipedLast,
+    ];
 }
 
 #[cfg(not(any(brindle_loom, brindle_shuttle)))]
@@ -24,14 +120,24 @@ pub(crate) const fn is_broken(_mechanism: Broken) -> bool {
     false
 }
 
+/// The order of an access, where it is a mechanism itself.
+#[cfg(not(any(brindle_loom, brindle_shuttle)))]
+#[inline(always)]
+pub(crate) const fn ordered(_mechanism: Broken, order: Ordering) -> Ordering {
+    order
+}
+
 #[cfg(any(brindle_loom, brindle_shuttle))]
 pub(crate) use self::switched::is_broken;
+#[cfg(any(brindle_loom, brindle_shuttle))]
+pub(crate) use self::switched::ordered;
 #[cfg(any(brindle_loom, brindle_shuttle))]
 pub use self::switched::without;
 
 #[cfg(any(brindle_loom, brindle_shuttle))]
 mod switched {
     use std::cell::Cell;
+    use std::sync::atomic::Ordering;
 
     use super::Broken;
 
@@ -42,6 +148,11 @@ mod switched {
 
     pub(crate) fn is_broken(mechanism: Broken) -> bool {
         BROKEN.get() == Some(mechanism)
+    }
+
+    /// Taken out, the access has no order.
+    pub(crate) fn ordered(mechanism: Broken, order: Ordering) -> Ordering {
+        if is_broken(mechanism) { Ordering::Relaxed } else { order }
     }
 
     /// Explores on this thread with one mechanism taken out.

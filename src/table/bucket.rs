@@ -6,7 +6,9 @@ use std::array::from_fn;
 
 use crate::sync::AtomicU32;
 use crate::sync::AtomicU64;
+use crate::sync::Broken;
 use crate::sync::Ordering;
+use crate::sync::ordered;
 use crate::sync::shown;
 
 /// Entries a bucket can hold.
@@ -52,7 +54,7 @@ impl Bucket {
     /// Fills a free place. Under the stripe's lock.
     #[inline(always)]
     pub(super) fn occupy(&self, at: usize, tag: u8, slot: u32) {
-        self.slots[at].store(slot, Ordering::Release);
+        self.slots[at].store(slot, ordered(Broken::BucketOrder, Ordering::Release));
         shown();
         self.set_byte(at, tag);
         shown();
@@ -61,7 +63,7 @@ impl Bucket {
     /// Puts another slot in the place of the one there. Under the stripe's lock.
     #[inline(always)]
     pub(super) fn swap(&self, at: usize, slot: u32) {
-        self.slots[at].store(slot, Ordering::Release);
+        self.slots[at].store(slot, ordered(Broken::BucketOrder, Ordering::Release));
         shown();
     }
 

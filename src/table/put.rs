@@ -11,7 +11,9 @@ use crate::rule::tombstone::Known;
 use crate::rule::tombstone::admit_source;
 use crate::rule::version::Claim;
 use crate::rule::version::Version;
+use crate::sync::Broken;
 use crate::sync::Ordering;
+use crate::sync::is_broken;
 use crate::time::deadline;
 
 use super::flights::Flight;
@@ -306,6 +308,9 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
             self.index().link(node.hash(), slot);
         } else {
             // Before the new value is seen, so that no walk over the entries yields this one after it.
+            if is_broken(Broken::RetiredFirst) {
+                self.index().swap(old, slot);
+            }
             node.retire();
             self.index().swap(old, slot);
         }
