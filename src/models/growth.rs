@@ -1,11 +1,10 @@
 //! Reads while what they walk grows: the array of buckets, the directory of nodes, a thread's cells, columns.
 
-use loom::thread;
-
 use super::trial::HERE;
 use super::trial::Numbers;
 use super::trial::explore;
 use super::trial::roomy;
+use super::trial::spawn;
 
 /// As many as an array of one bucket is to hold.
 const FULL: u64 = 9;
@@ -24,7 +23,7 @@ fn a_read_in_an_array_that_is_outgrown() {
         let cache = filled(FULL);
         let writer = {
             let cache = cache.clone();
-            thread::spawn(move || {
+            spawn(move || {
                 cache.insert(HERE | 10, 10);
             })
         };
@@ -45,7 +44,7 @@ fn a_read_the_short_way_in_an_array_that_is_outgrown() {
         cache.get(&last);
         let writer = {
             let cache = cache.clone();
-            thread::spawn(move || {
+            spawn(move || {
                 cache.insert(HERE | 10, 10);
             })
         };
@@ -60,7 +59,7 @@ fn a_read_in_an_old_array_of_what_has_left_the_new_one() {
         let cache = filled(FULL);
         let writer = {
             let cache = cache.clone();
-            thread::spawn(move || {
+            spawn(move || {
                 cache.insert(HERE | 10, 10);
                 cache.remove(&(HERE | 1));
                 cache.reclaim();
@@ -82,7 +81,7 @@ fn a_read_of_what_lies_beside_its_home() {
         let cache = filled(13);
         let writer = {
             let cache = cache.clone();
-            thread::spawn(move || {
+            spawn(move || {
                 cache.remove(&(HERE | 1));
                 cache.insert(HERE | 14, 14);
             })
@@ -100,7 +99,7 @@ fn a_read_through_a_directory_that_is_outgrown() {
         let cache = filled(7);
         let writer = {
             let cache = cache.clone();
-            thread::spawn(move || {
+            spawn(move || {
                 cache.insert(HERE | 8, 8);
             })
         };
@@ -116,7 +115,7 @@ fn the_first_look_of_a_thread_beside_a_reclaimer() {
         let cache: Numbers = roomy();
         let reader = {
             let cache = cache.clone();
-            thread::spawn(move || cache.get(&(HERE | 1)))
+            spawn(move || cache.get(&(HERE | 1)))
         };
         cache.insert(HERE | 1, 10);
         cache.insert(HERE | 1, 11);
@@ -132,55 +131,12 @@ fn a_read_beside_the_first_entry_with_a_source() {
         cache.insert(HERE | 1, 10);
         let writer = {
             let cache = cache.clone();
-            thread::spawn(move || {
+            spawn(move || {
                 cache.insert_at(HERE | 1, 11, 5).unwrap();
             })
         };
         let entry = cache.get_entry(&(HERE | 1)).unwrap();
         assert!(matches!((entry.value, entry.version.source()), (10, 0) | (11, 5)));
-        writer.join().unwrap();
-    });
-}
-
-#[test]
-fn experiment_a() {
-    explore(|| {
-        let cache = filled(12);
-        let writer = {
-            let cache = cache.clone();
-            thread::spawn(move || {
-                cache.insert(HERE | 1, 10);
-            })
-        };
-        cache.get(&(HERE | 1));
-        writer.join().unwrap();
-    });
-}
-#[test]
-fn experiment_b() {
-    explore(|| {
-        let cache = filled(8);
-        let writer = {
-            let cache = cache.clone();
-            thread::spawn(move || {
-                cache.insert(HERE | 1, 10);
-            })
-        };
-        cache.get(&(HERE | 1));
-        writer.join().unwrap();
-    });
-}
-#[test]
-fn experiment_c() {
-    explore(|| {
-        let cache = filled(13);
-        let writer = {
-            let cache = cache.clone();
-            thread::spawn(move || {
-                cache.remove(&(HERE | 1));
-            })
-        };
-        cache.get(&(HERE | 1));
         writer.join().unwrap();
     });
 }

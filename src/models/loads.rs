@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use loom::sync::atomic::AtomicU64;
 use loom::sync::atomic::Ordering;
-use loom::thread;
 
 use crate::loaded::Loaded;
 
@@ -13,6 +12,7 @@ use super::trial::Numbers;
 use super::trial::cache;
 use super::trial::explore;
 use super::trial::small;
+use super::trial::spawn;
 
 const OLD: u64 = 10;
 const NEW: u64 = 11;
@@ -29,7 +29,7 @@ fn load_in(make: fn() -> Numbers, change: fn(&Numbers)) {
         let source = Arc::new(AtomicU64::new(OLD));
         let loader = {
             let (cache, source) = (cache.clone(), Arc::clone(&source));
-            thread::spawn(move || cache.get_with(&1, || source.load(Ordering::Acquire)))
+            spawn(move || cache.get_with(&1, || source.load(Ordering::Acquire)))
         };
         source.store(NEW, Ordering::Release);
         change(&cache);
@@ -123,7 +123,7 @@ fn two_loads_of_a_key() {
         let loads = Arc::new(AtomicU64::new(0));
         let other = {
             let (cache, loads) = (cache.clone(), Arc::clone(&loads));
-            thread::spawn(move || cache.get_with(&1, || loads.fetch_add(1, Ordering::Relaxed)))
+            spawn(move || cache.get_with(&1, || loads.fetch_add(1, Ordering::Relaxed)))
         };
         assert_eq!(cache.get_with(&1, || loads.fetch_add(1, Ordering::Relaxed)), 0);
         assert_eq!(other.join().unwrap(), 0);

@@ -1,7 +1,5 @@
 //! The order of the source decides, not that of arrival.
 
-use loom::thread;
-
 use crate::rule::tombstone::Ordering;
 
 use super::trial::BUILT;
@@ -9,6 +7,7 @@ use super::trial::Numbers;
 use super::trial::cache;
 use super::trial::explore;
 use super::trial::small;
+use super::trial::spawn;
 
 /// Two who tell of key 1 at once, in whatever order they arrive.
 fn arrive(make: fn() -> Numbers, one: fn(&Numbers), other: fn(&Numbers), end: Option<u64>) {
@@ -16,7 +15,7 @@ fn arrive(make: fn() -> Numbers, one: fn(&Numbers), other: fn(&Numbers), end: Op
         let cache = make();
         let teller = {
             let cache = cache.clone();
-            thread::spawn(move || other(&cache))
+            spawn(move || other(&cache))
         };
         one(&cache);
         teller.join().unwrap();

@@ -1,7 +1,5 @@
 //! Guards against reclamation: what a guard keeps lives, and with the last one it goes.
 
-use loom::thread;
-
 use crate::cache::Cache;
 use crate::entry::EntryRef;
 
@@ -9,6 +7,7 @@ use super::trial::HERE;
 use super::trial::Itself;
 use super::trial::explore;
 use super::trial::roomy;
+use super::trial::spawn;
 use super::watched::Watched;
 use super::watched::Witness;
 
@@ -36,7 +35,7 @@ fn the_last_guard_beside_reclamation() {
         let (cache, guard, witness) = guarded();
         let writer = {
             let cache = cache.clone();
-            thread::spawn(move || replace(&cache))
+            spawn(move || replace(&cache))
         };
         guard.look();
         drop(guard);
@@ -51,7 +50,7 @@ fn a_guard_is_cloned_and_dropped_elsewhere() {
     explore(|| {
         let (cache, guard, witness) = guarded();
         let other = guard.clone();
-        let elsewhere = thread::spawn(move || {
+        let elsewhere = spawn(move || {
             other.look();
             drop(other);
         });
@@ -72,7 +71,7 @@ fn a_guard_is_taken_beside_reclamation() {
         cache.insert(KEY, value);
         let writer = {
             let cache = cache.clone();
-            thread::spawn(move || replace(&cache))
+            spawn(move || replace(&cache))
         };
         let guard = cache.get_ref(&KEY).expect("one or the other is there");
         guard.look();
@@ -91,7 +90,7 @@ fn the_last_guard_goes_while_the_value_is_read() {
         let (cache, guard, witness) = guarded();
         let reader = {
             let cache = cache.clone();
-            thread::spawn(move || cache.with(&KEY, Watched::look))
+            spawn(move || cache.with(&KEY, Watched::look))
         };
         replace(&cache);
         drop(guard);
@@ -107,7 +106,7 @@ fn two_guards_of_what_has_left_go_at_once() {
         let (cache, guard, witness) = guarded();
         let other = guard.clone();
         replace(&cache);
-        let elsewhere = thread::spawn(move || drop(other));
+        let elsewhere = spawn(move || drop(other));
         drop(guard);
         elsewhere.join().unwrap();
         assert!(witness.is_dropped(), "it was parked, so nobody else is needed");

@@ -1,12 +1,16 @@
 //! Reads without a lock against writers that reuse what they read.
 
-use loom::thread;
+use std::sync::Arc;
+
+use loom::sync::atomic::AtomicU64;
+use loom::sync::atomic::Ordering;
 
 use super::trial::HERE;
 use super::trial::Numbers;
 use super::trial::cache;
 use super::trial::explore;
 use super::trial::roomy;
+use super::trial::spawn;
 use super::watched::Watched;
 
 /// A read of key 1, whose value is 10, while the entry ends by `end`, is reclaimed, and its slot used for another key.
@@ -16,7 +20,7 @@ fn read_beside(end: fn(&Numbers)) {
         cache.insert(1, 10);
         let writer = {
             let cache = cache.clone();
-            thread::spawn(move || {
+            spawn(move || {
                 end(&cache);
                 cache.reclaim();
                 // In the slot that was freed.
@@ -54,6 +58,22 @@ fn a_read_beside_clear() {
     read_beside(Numbers::clear);
 }
 
+/// Nobody reclaims: the value is seen by the order of the write alone.
+#[test]
+fn a_read_beside_a_write() {
+    explore(|| {
+        let cache = roomy();
+        cache.insert(HERE | 1, 10);
+        let writer = {
+            let cache = cache.clone();
+            spawn(move || cache.insert(HERE | 1, 11))
+        };
+        assert!(matches!(cache.get(&(HERE | 1)), Some(10 | 11)));
+        writer.join().unwrap();
+        assert_eq!(cache.get(&(HERE | 1)), Some(11));
+    });
+}
+
 #[test]
 fn a_read_the_short_way_beside_a_replacement() {
     explore(|| {
@@ -63,7 +83,7 @@ fn a_read_the_short_way_beside_a_replacement() {
         cache.get(&(HERE | 1));
         let writer = {
             let cache = cache.clone();
-            thread::spawn(move || {
+            spawn(move || {
                 cache.insert(HERE | 1, 11);
                 cache.reclaim();
                 cache.insert(HERE | 2, 20);
@@ -75,23 +95,25 @@ fn a_read_the_short_way_beside_a_replacement() {
     });
 }
 
-/// What one thread saw another one sees.
+/// What one thread has seen another one sees.
 #[test]
 fn reads_never_go_back() {
     explore(|| {
         let cache = roomy();
         cache.insert(HERE | 1, 10);
-        let readers: Vec<_> = (0..2)
-            .map(|_| {
-                let cache = cache.clone();
-                thread::spawn(move || {
-                    let (first, second) = (cache.get_entry(&(HERE | 1)), cache.get_entry(&(HERE | 1)));
-                    assert!(first.unwrap().version <= second.unwrap().version);
-                })
-            })
-            .collect();
-        cache.insert(HERE | 1, 11);
-        readers.into_iter().for_each(|reader| reader.join().unwrap());
+        let seen = Arc::new(AtomicU64::new(0));
+        let reader = {
+            let (cache, seen) = (cache.clone(), Arc::clone(&seen));
+            spawn(move || seen.store(cache.get(&(HERE | 1)).unwrap(), Ordering::Release))
+        };
+        let writer = {
+            let cache = cache.clone();
+            spawn(move || cache.insert(HERE | 1, 11))
+        };
+        let seen = seen.load(Ordering::Acquire);
+        assert!(cache.get(&(HERE | 1)).unwrap() >= seen);
+        reader.join().unwrap();
+        writer.join().unwrap();
     });
 }
 
@@ -104,7 +126,7 @@ fn a_closure_looks_at_a_value_that_is_replaced() {
         cache.insert(HERE | 2, Watched::unseen());
         let writer = {
             let cache = cache.clone();
-            thread::spawn(move || {
+            spawn(move || {
                 cache.insert(HERE | 1, Watched::unseen());
                 cache.reclaim();
             })
@@ -129,7 +151,7 @@ fn nested_looks_beside_a_replacement() {
         });
         let writer = {
             let cache = cache.clone();
-            thread::spawn(move || {
+            spawn(move || {
                 cache.insert(HERE | 4, Watched::unseen());
                 cache.reclaim();
             })

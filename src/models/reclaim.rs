@@ -1,12 +1,11 @@
 //! Several who reclaim, and one barrier for several stripes.
 
-use loom::thread;
-
 use super::trial::HERE;
 use super::trial::THERE;
 use super::trial::cache;
 use super::trial::explore;
 use super::trial::roomy;
+use super::trial::spawn;
 use super::watched::Watched;
 
 #[test]
@@ -17,7 +16,7 @@ fn two_reclaim_what_a_third_reads() {
         let writers: Vec<_> = [11, 12]
             .map(|value| {
                 let cache = cache.clone();
-                thread::spawn(move || {
+                spawn(move || {
                     cache.insert(1, value);
                     cache.reclaim();
                 })
@@ -37,7 +36,7 @@ fn writers_reclaim_by_themselves() {
         cache.insert(HERE | 1, first);
         let writer = {
             let cache = cache.clone();
-            thread::spawn(move || {
+            spawn(move || {
                 (0..2).for_each(|_| {
                     cache.insert(HERE | 1, Watched::unseen());
                 });
@@ -60,13 +59,13 @@ fn a_barrier_for_two_stripes() {
         cache.insert(THERE | 1, Watched::unseen());
         let writer = {
             let cache = cache.clone();
-            thread::spawn(move || {
+            spawn(move || {
                 cache.insert(HERE | 1, Watched::unseen());
             })
         };
         let reclaimer = {
             let cache = cache.clone();
-            thread::spawn(move || cache.reclaim())
+            spawn(move || cache.reclaim())
         };
         cache.with(&(HERE | 1), Watched::look);
         writer.join().unwrap();

@@ -1,12 +1,11 @@
 //! Compare-and-swap: one of those who expect the same version wins, and no version comes again.
 
-use loom::thread;
-
 use crate::core::Op;
 
 use super::trial::Numbers;
 use super::trial::cache;
 use super::trial::explore;
+use super::trial::spawn;
 
 fn increment(cache: &Numbers) {
     cache.entry(1).and_compute_with(|entry| Op::Put(entry.map_or(0, |entry| **entry) + 1));
@@ -20,7 +19,7 @@ fn of_three_swappers_one_wins() {
         let swap = move |cache: &Numbers, value| cache.compare_and_swap(1, version, value).is_ok();
         let others = [11, 12].map(|value| {
             let cache = cache.clone();
-            thread::spawn(move || (swap(&cache, value), value))
+            spawn(move || (swap(&cache, value), value))
         });
         let mut won = vec![(swap(&cache, 13), 13)];
         won.extend(others.map(|other| other.join().unwrap()));
@@ -37,7 +36,7 @@ fn a_swap_beside_a_removal_and_the_same_value_again() {
         let version = cache.insert(1, 10);
         let other = {
             let cache = cache.clone();
-            thread::spawn(move || {
+            spawn(move || {
                 cache.remove(&1);
                 cache.insert(1, 10);
             })
@@ -55,7 +54,7 @@ fn no_increment_is_lost() {
         let cache = cache(4);
         let other = {
             let cache = cache.clone();
-            thread::spawn(move || increment(&cache))
+            spawn(move || increment(&cache))
         };
         increment(&cache);
         other.join().unwrap();

@@ -6,7 +6,6 @@ use std::task::Context;
 use std::task::Waker;
 use std::time::Duration;
 
-use loom::thread;
 use loom::thread::JoinHandle;
 
 use crate::core::Lease;
@@ -18,6 +17,7 @@ use super::trial::Numbers;
 use super::trial::cache;
 use super::trial::explore;
 use super::trial::small;
+use super::trial::spawn;
 
 const SHORT: Duration = Duration::from_nanos(10);
 
@@ -30,7 +30,7 @@ fn lease(cache: &Numbers) -> Lease<u64, u64> {
 
 fn load(cache: &Numbers, value: u64) -> JoinHandle<u64> {
     let cache = cache.clone();
-    thread::spawn(move || cache.get_with(&1, || value))
+    spawn(move || cache.get_with(&1, || value))
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn a_lease_is_dropped_elsewhere_while_two_wait() {
         let cache = cache(4);
         let lease = lease(&cache);
         let waiters = [load(&cache, 7), load(&cache, 7)];
-        thread::spawn(move || drop(lease)).join().unwrap();
+        spawn(move || drop(lease)).join().unwrap();
         waiters.into_iter().for_each(|waiter| assert_eq!(waiter.join().unwrap(), 7));
         assert_eq!((cache.get(&1), cache.stats().flights), (Some(7), 0));
     });
@@ -64,7 +64,7 @@ fn a_lease_passes_on_twice() {
         let lease = lease(&cache);
         let gives_up = {
             let cache = cache.clone();
-            thread::spawn(move || drop(cache.get_or_lease(&1, None)))
+            spawn(move || drop(cache.get_or_lease(&1, None)))
         };
         let loads = load(&cache, 7);
         drop(lease);
@@ -84,7 +84,7 @@ fn a_task_is_dropped_as_it_is_called() {
             let mut first = pin!(cache.get_with_async(&1, async { 5 }));
             assert!(first.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
             let last = load(&cache, 7);
-            let leader = thread::spawn(move || drop(lease));
+            let leader = spawn(move || drop(lease));
             leader.join().unwrap();
             last
         };
@@ -102,7 +102,7 @@ fn a_task_is_dropped_beside_the_end_of_the_lease() {
         let leader = {
             let mut first = pin!(cache.get_with_async(&1, async { 5 }));
             assert!(first.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-            thread::spawn(move || drop(lease))
+            spawn(move || drop(lease))
         };
         leader.join().unwrap();
         assert_eq!(last.join().unwrap(), 7);
@@ -116,7 +116,7 @@ fn an_overdue_lease_is_taken_over_while_its_holder_commits() {
         let (clock, hand) = Clock::mock();
         let cache = small(4).load_timeout(SHORT).clock(clock).build().expect(BUILT);
         let lease = lease(&cache);
-        let late = thread::spawn(move || lease.fill(1).is_ok());
+        let late = spawn(move || lease.fill(1).is_ok());
         hand.advance(SHORT);
         let taken = cache.get_with(&1, || 7);
         let stored = late.join().unwrap();
@@ -133,7 +133,7 @@ fn a_former_holder_commits_while_the_new_one_loads() {
         let former = lease(&cache);
         hand.advance(SHORT);
         let new = lease(&cache);
-        let late = thread::spawn(move || former.fill(1));
+        let late = spawn(move || former.fill(1));
         assert!(new.fill(7).is_ok());
         assert!(late.join().unwrap().is_err());
         assert_eq!(cache.get(&1), Some(7));

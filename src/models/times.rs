@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use loom::thread;
-
 use crate::time::Clock;
 
 use super::trial::BUILT;
 use super::trial::explore;
 use super::trial::small;
+use super::trial::spawn;
 
 const SHORT: Duration = Duration::from_nanos(10);
 
@@ -19,9 +18,9 @@ fn a_clock_never_goes_back() {
         hand.set(Duration::from_nanos(5));
         let other = {
             let clock = clock.clone();
-            thread::spawn(move || {
-                let first = clock.now();
+            spawn(move || {
                 hand.set(Duration::from_nanos(9));
+                let first = clock.now();
                 hand.set(Duration::from_nanos(7));
                 assert!(first <= clock.now());
             })
@@ -42,7 +41,7 @@ fn what_has_expired_is_not_read() {
         cache.insert(1, 10);
         let other = {
             let cache = cache.clone();
-            thread::spawn(move || {
+            spawn(move || {
                 hand.advance(SHORT);
                 assert_eq!(cache.get(&1), None);
             })
@@ -62,7 +61,7 @@ fn a_read_that_moves_the_end_beside_a_replacement() {
         hand.advance(SHORT / 2);
         let writer = {
             let cache = cache.clone();
-            thread::spawn(move || {
+            spawn(move || {
                 cache.insert(1, 11);
                 cache.reclaim();
                 cache.insert(2, 20);

@@ -1,9 +1,8 @@
 //! What leaves the cache: told once and in order, and enough of it.
 
 use std::sync::Arc;
-use std::sync::Mutex;
 
-use loom::thread;
+use loom::sync::Mutex;
 
 use crate::cache::Cache;
 use crate::entry::Removed;
@@ -17,12 +16,14 @@ use super::trial::Numbers;
 use super::trial::THERE;
 use super::trial::explore;
 use super::trial::small;
+use super::trial::spawn;
 
+/// The lock is loom's: while the listener is told others may run.
 type Notices = Arc<Mutex<Vec<(u64, Version, Cause)>>>;
 
 /// A cache, and what its listener has heard.
 fn told(capacity: u64) -> (Numbers, Notices) {
-    let notices = Notices::default();
+    let notices = Notices::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&notices);
     let listener = move |removed: Removed<u64, u64>| {
         let notice = (*removed.value(), removed.version(), removed.cause());
@@ -45,7 +46,7 @@ fn two_replace_a_value() {
         cache.insert(1, 10);
         let other = {
             let cache = cache.clone();
-            thread::spawn(move || cache.insert(1, 11))
+            spawn(move || cache.insert(1, 11))
         };
         cache.insert(1, 12);
         other.join().unwrap();
@@ -64,7 +65,7 @@ fn an_entry_is_removed_while_it_is_evicted() {
         cache.insert(1, 10);
         let other = {
             let cache = cache.clone();
-            thread::spawn(move || cache.insert(2, 20))
+            spawn(move || cache.insert(2, 20))
         };
         let removed = cache.remove(&1);
         other.join().unwrap();
@@ -81,7 +82,7 @@ fn two_writers_and_room_for_one() {
         let cache = Cache::builder().max_capacity(1).stripes(2).hasher(Itself).build().expect(BUILT);
         let other = {
             let cache = cache.clone();
-            thread::spawn(move || cache.insert(HERE | 1, 10))
+            spawn(move || cache.insert(HERE | 1, 10))
         };
         cache.insert(THERE | 1, 20);
         other.join().unwrap();

@@ -1,12 +1,11 @@
 //! Commits are seen at once: by readers who take no lock, by snapshots, and by each other.
 
-use loom::thread;
-
 use super::trial::HERE;
 use super::trial::Numbers;
 use super::trial::THERE;
 use super::trial::explore;
 use super::trial::roomy;
+use super::trial::spawn;
 
 /// In two stripes.
 const ONE: u64 = HERE | 1;
@@ -35,7 +34,7 @@ fn read_beside(commit: fn(&Numbers)) {
         let cache = pair();
         let writer = {
             let cache = cache.clone();
-            thread::spawn(move || commit(&cache))
+            spawn(move || commit(&cache))
         };
         let new = cache.get(&ONE) == Some(11);
         let old = cache.get(&TWO) == Some(10);
@@ -80,7 +79,7 @@ fn a_snapshot_beside_a_commit() {
         let cache = pair();
         let writer = {
             let cache = cache.clone();
-            thread::spawn(move || write_both(&cache, 11))
+            spawn(move || write_both(&cache, 11))
         };
         let seen = cache.get_many_snapshot(&[ONE, TWO]);
         assert!(seen == [Some(10), Some(10)] || seen == [Some(11), Some(11)], "{seen:?}");
@@ -94,7 +93,7 @@ fn a_snapshot_beside_single_writes() {
         let cache = pair();
         let writer = {
             let cache = cache.clone();
-            thread::spawn(move || {
+            spawn(move || {
                 cache.insert(ONE, 11);
                 cache.insert(TWO, 11);
             })
@@ -113,7 +112,7 @@ fn a_snapshot_beside_single_writes_in_its_own_order() {
         let cache = pair();
         let writer = {
             let cache = cache.clone();
-            thread::spawn(move || {
+            spawn(move || {
                 cache.insert(ONE, 11);
                 cache.insert(TWO, 11);
             })
@@ -130,7 +129,7 @@ fn two_commits_whose_keys_come_in_opposite_order() {
         let cache = pair();
         let other = {
             let cache = cache.clone();
-            thread::spawn(move || {
+            spawn(move || {
                 cache
                     .transaction(|t| {
                         t.insert(TWO, 12);
@@ -160,7 +159,7 @@ fn of_two_commits_with_the_same_condition_one_wins() {
         };
         let other = {
             let cache = cache.clone();
-            thread::spawn(move || commit(&cache, 12))
+            spawn(move || commit(&cache, 12))
         };
         let own = commit(&cache, 11);
         let others = other.join().unwrap();

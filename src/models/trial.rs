@@ -1,5 +1,6 @@
 //! How a model is played, and how it is seen that it would notice what is broken.
 
+use std::cell::Cell;
 use std::env::current_exe;
 use std::env::var;
 use std::hash::BuildHasher;
@@ -11,6 +12,8 @@ use std::sync::atomic::Ordering;
 use std::thread::current;
 
 use loom::model;
+use loom::thread;
+use loom::thread::JoinHandle;
 
 use crate::builder::Builder;
 use crate::cache::Cache;
@@ -28,23 +31,49 @@ const BRANCHES: usize = 10_000;
 const WITHOUT: &str = "BRINDLE_WITHOUT";
 
 /// Plays every schedule of `scene`.
+///
+/// Loom tries two accesses in the other order where it has seen them follow each other. It forgets a thread's read when another thread
+/// reads the same, and if that goes on to write, the order of these two is not tried. So each scene is played from two ends: first those
+/// who spawn go on, then those who are spawned begin.
 pub(super) fn explore(scene: impl Fn() + Send + Sync + 'static) {
+    let scene = Arc::new(scene);
+    let check = || SPAWNED_BEGIN.iter().map(|&begin| check_from(begin, Arc::clone(&scene))).sum::<usize>();
+    let schedules = match Broken::ALL.iter().find(|mechanism| var(WITHOUT) == Ok(format!("{mechanism:?}"))) {
+        Some(&mechanism) => without(mechanism, check),
+        None => check(),
+    };
+    println!("{schedules} schedules of {}", current().name().unwrap_or_default());
+}
+
+/// How many schedules there were.
+fn check_from(begin: bool, scene: Arc<impl Fn() + Send + Sync + 'static>) -> usize {
     let mut builder = model::Builder::new();
     builder.max_branches = BRANCHES;
     builder.preemption_bound = builder.preemption_bound.or(Some(PREEMPTIONS));
     let schedules = Arc::new(AtomicUsize::new(0));
     let counting = Arc::clone(&schedules);
-    let check = move || {
-        builder.check(move || {
-            counting.fetch_add(1, Ordering::Relaxed);
-            scene();
-        });
-    };
-    match Broken::ALL.iter().find(|mechanism| var(WITHOUT) == Ok(format!("{mechanism:?}"))) {
-        Some(&mechanism) => without(mechanism, check),
-        None => check(),
+    DO_SPAWNED_BEGIN.set(begin);
+    builder.check(move || {
+        counting.fetch_add(1, Ordering::Relaxed);
+        scene();
+    });
+    schedules.load(Ordering::Relaxed)
+}
+
+/// A thread of the scene.
+pub(super) fn spawn<T: 'static>(run: impl FnOnce() -> T + 'static) -> JoinHandle<T> {
+    let spawned = thread::spawn(run);
+    if DO_SPAWNED_BEGIN.get() {
+        thread::yield_now();
     }
-    println!("{} schedules of {}", schedules.load(Ordering::Relaxed), current().name().unwrap_or_default());
+    spawned
+}
+
+const SPAWNED_BEGIN: [bool; 2] = [false, true];
+
+std::thread_local! {
+    // Of the thread of the operating system, on which the whole model is played.
+    static DO_SPAWNED_BEGIN: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Plays the model `scene` without `mechanism`: what it said if it failed. In a process of its own: what is left of a model that failed

@@ -9,13 +9,13 @@ use std::task::Waker;
 
 use loom::sync::atomic::AtomicU64;
 use loom::sync::atomic::Ordering;
-use loom::thread;
 
 use crate::loaded::Loaded;
 
 use super::trial::Numbers;
 use super::trial::cache;
 use super::trial::explore;
+use super::trial::spawn;
 
 type Source = Arc<AtomicU64>;
 
@@ -42,7 +42,7 @@ fn two_write_through() {
         let (cache, source) = (cache(4), source());
         let other = {
             let (cache, source) = (cache.clone(), Arc::clone(&source));
-            thread::spawn(move || write(&cache, &source, 11))
+            spawn(move || write(&cache, &source, 11))
         };
         write(&cache, &source, 12);
         other.join().unwrap();
@@ -56,7 +56,7 @@ fn a_load_while_the_source_is_written() {
         let (cache, source) = (cache(4), source());
         let loader = {
             let (cache, source) = (cache.clone(), Arc::clone(&source));
-            thread::spawn(move || cache.get_with(&1, || source.load(Ordering::Acquire)))
+            spawn(move || cache.get_with(&1, || source.load(Ordering::Acquire)))
         };
         write(&cache, &source, 11);
         assert_ne!(cache.get(&1), Some(10));
@@ -71,7 +71,7 @@ fn another_write_during_a_turn() {
         let (cache, source) = (cache(4), source());
         let other = {
             let (cache, source) = (cache.clone(), Arc::clone(&source));
-            thread::spawn(move || write(&cache, &source, 11))
+            spawn(move || write(&cache, &source, 11))
         };
         // It knows better than the cache, which came first.
         source.store(12, Ordering::Release);
@@ -100,9 +100,9 @@ fn a_task_leaves_the_line_as_it_is_called() {
         assert!(is_pending(first.as_mut()) && is_pending(second.as_mut()));
         let last = {
             let (cache, source) = (cache.clone(), Arc::clone(&source));
-            thread::spawn(move || write(&cache, &source, 11))
+            spawn(move || write(&cache, &source, 11))
         };
-        let other = thread::spawn(move || drop(first));
+        let other = spawn(move || drop(first));
         drop(second);
         other.join().unwrap();
         last.join().unwrap();

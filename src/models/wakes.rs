@@ -16,6 +16,7 @@ use super::tasks::waker;
 use super::trial::Numbers;
 use super::trial::cache;
 use super::trial::explore;
+use super::trial::spawn;
 
 /// Somebody holds the lease of key 1 and ends it by `end`, while a thread and a task come for the value.
 fn wait_for(end: fn(&Numbers, Lease<u64, u64>)) {
@@ -24,11 +25,11 @@ fn wait_for(end: fn(&Numbers, Lease<u64, u64>)) {
         let Leased::Lease(lease) = cache.get_or_lease(&1, None) else { unreachable!("nobody else loads") };
         let by_thread = {
             let cache = cache.clone();
-            thread::spawn(move || cache.get_with(&1, || 7))
+            spawn(move || cache.get_with(&1, || 7))
         };
         let by_task = {
             let cache = cache.clone();
-            thread::spawn(move || block_on(cache.get_with_async(&1, async { 7 })))
+            spawn(move || block_on(cache.get_with_async(&1, async { 7 })))
         };
         end(&cache, lease);
         assert_eq!((by_thread.join().unwrap(), by_task.join().unwrap()), (7, 7));
@@ -58,7 +59,7 @@ fn one_waits_for_an_error() {
         let Leased::Lease(lease) = cache.get_or_lease(&1, None) else { unreachable!("nobody else loads") };
         let waiter = {
             let cache = cache.clone();
-            thread::spawn(move || cache.try_get_with(&1, || Ok::<u64, u64>(7)))
+            spawn(move || cache.try_get_with(&1, || Ok::<u64, u64>(7)))
         };
         lease.fail(5_u64);
         assert!(matches!(waiter.join().unwrap(), Ok(7) | Err(LoadError::Failed(5))));
@@ -74,7 +75,7 @@ fn a_task_moves_to_another_thread_while_it_waits() {
         let mut load = pin!(cache.get_with_async(&1, async { 5 }));
         // Whoever polled it first is not there to be woken any more.
         assert!(load.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-        let leader = thread::spawn(move || lease.fill(7).is_ok());
+        let leader = spawn(move || lease.fill(7).is_ok());
         let waker = waker();
         let value = loop {
             match load.as_mut().poll(&mut Context::from_waker(&waker)) {

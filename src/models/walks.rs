@@ -1,12 +1,11 @@
 //! Walks over all entries beside writes.
 
-use loom::thread;
-
 use super::trial::HERE;
 use super::trial::Numbers;
 use super::trial::cache;
 use super::trial::explore;
 use super::trial::roomy;
+use super::trial::spawn;
 
 #[test]
 fn a_walk_does_not_yield_what_was_replaced_before() {
@@ -15,7 +14,7 @@ fn a_walk_does_not_yield_what_was_replaced_before() {
         cache.insert(HERE | 1, 10);
         let writer = {
             let cache = cache.clone();
-            thread::spawn(move || {
+            spawn(move || {
                 cache.insert(HERE | 1, 11);
             })
         };
@@ -39,7 +38,7 @@ fn a_walk_that_is_ready_with_what_is_replaced() {
         walk.next();
         let writer = {
             let cache = cache.clone();
-            thread::spawn(move || {
+            spawn(move || {
                 cache.insert(HERE | 1, 11);
                 cache.insert(HERE | 2, 21);
             })
@@ -60,7 +59,7 @@ fn retain_beside_a_replacement() {
         cache.insert(1, 10);
         let writer = {
             let cache = cache.clone();
-            thread::spawn(move || {
+            spawn(move || {
                 cache.insert(1, 9);
             })
         };

@@ -13,7 +13,7 @@ pub enum Broken {
     BucketOrder,
     /// A thread's cells are published without release: a reclaimer reads hazard words that are not there yet.
     CellOrder,
-    /// A clock forgets what it has shown to others: it goes backwards.
+    /// A clock notes what it shows without a look at what others were shown meanwhile: it goes backwards.
     ClockLatest,
     /// The number of buckets is stored before the buckets: a reader looks behind the end of the old ones.
     CountAfterBuckets,

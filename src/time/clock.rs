@@ -133,6 +133,7 @@ impl<T: TimeSource + ?Sized> Clamped<T> {
             return latest;
         }
         if is_broken(Broken::ClockLatest) {
+            self.latest.store(shown, Relaxed);
             return shown;
         }
         self.latest.fetch_max(shown, Relaxed).max(shown)
