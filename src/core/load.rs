@@ -139,7 +139,7 @@ impl<K, V> Core<K, V> {
             let (flight, written) = match ended {
                 Ended::Flight { flight, written } => (flight, written),
                 Ended::Turn { line, next } => {
-                    next.into_iter().for_each(Waiter::wake);
+                    next.into_iter().filter(|_| !is_broken(Broken::TurnWakes)).for_each(Waiter::wake);
                     keep_first(&mut panic, catch_unwind(AssertUnwindSafe(|| drop(line))));
                     continue;
                 }
@@ -236,7 +236,7 @@ impl<K: Eq, V> Core<K, V> {
                 Some(Serving::Stale(resident)) => stale = Some(keep(locked.pin(resident))),
                 None => {}
             }
-            if let Some(flight) = locked.flight(hash, key, time.now) {
+            if let Some(flight) = locked.flight(hash, key, time.now).filter(|_| !is_broken(Broken::OneFlight)) {
                 step = self.join_flight(locked, hash, &flight, wish, time, &mut stale);
                 if step.is_none() {
                     closed = locked.close(hash, &flight);

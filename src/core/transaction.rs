@@ -137,6 +137,10 @@ impl<K: Eq, V> Core<K, V> {
     ///
     /// With them the groups of these hashes end.
     pub(crate) fn commit(self: &Arc<Self>, changes: &mut [Change<K, V>], groups: &[u64]) -> Result<(), (usize, WhyAborted)> {
+        if is_broken(Broken::AtOnce) && changes.len() > 1 {
+            let mut each = changes.iter_mut().map(std::slice::from_mut).enumerate();
+            return each.try_for_each(|(at, change)| self.commit(change, groups).map_err(|(_, why)| (at, why)));
+        }
         changes.sort_by_key(|change| self.table.stripe_of(change.hash));
         if self.plain && groups.is_empty() && changes.iter().all(Change::is_plain) && self.commit_fast(changes) {
             return Ok(());
@@ -177,13 +181,13 @@ impl<K: Eq, V> Core<K, V> {
                 let Some(look) = look.filter(|look| change.expects(look.version())) else { return false };
                 looks.push(look);
             }
-            let late = is_broken(Broken::HiddenFirst);
-            for (change, look) in changes.iter().zip(&mut looks).filter(|(change, _)| change.touches() && !late) {
+            let hidden = |change: &Change<K, V>| change.touches() && !is_broken(Broken::Hidden);
+            for (change, look) in changes.iter().zip(&mut looks).filter(|(change, _)| hidden(change)) {
                 stripes[place(change.hash)].locked.hide_fast(look);
             }
             for (change, mut look) in changes.iter_mut().zip(looks.iter().copied()).filter(|(change, _)| change.touches()) {
                 let locked = &mut stripes[place(change.hash)].locked;
-                if late {
+                if is_broken(Broken::Hidden) {
                     locked.hide_fast(&mut look);
                 }
                 let Some(pair) = left.take_pair(change) else {
@@ -272,13 +276,12 @@ impl<K: Eq, V> Core<K, V> {
         }
         let members = if groups.is_empty() { Vec::new() } else { members(on.stripes, groups) };
         // From here on nothing fails. First all that ends goes out of sight.
-        let late = is_broken(Broken::HiddenFirst);
-        for (at, verdict) in verdicts.iter_mut().enumerate().filter(|_| !late) {
+        for (at, verdict) in verdicts.iter_mut().enumerate().filter(|_| !is_broken(Broken::Hidden)) {
             on.stripe_of(at).hide(verdict);
         }
         on.end(members, groups);
         for (at, mut verdict) in verdicts.into_iter().enumerate() {
-            if late {
+            if is_broken(Broken::Hidden) {
                 on.stripe_of(at).hide(&mut verdict);
             }
             let pair = left.take_pair(&mut changes[at]);

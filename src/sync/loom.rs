@@ -59,3 +59,9 @@ pub(crate) fn fence(order: Ordering) {
 pub(super) fn park_timeout(_limit: std::time::Duration) {
     park();
 }
+
+/// Time stands still: the others go on.
+#[cfg(feature = "write-behind")]
+pub(crate) fn sleep(_duration: std::time::Duration) {
+    loom::thread::yield_now();
+}

@@ -240,6 +240,11 @@ impl<K, V> Locked<'_, K, V> {
         if let Some(number) = fences.line.filter(|_| !is_broken(Broken::LineFence)) {
             self.state.flights.lines.fence(hash, number);
         }
+        if is_broken(Broken::Unjoined) {
+            let open = self.state.flights.open.find(place(hash), |open| Some(open.flight.number()) == fences.flight)?;
+            self.fence_flight(&open.flight);
+            return None;
+        }
         let flight = self.state.flights.remove(hash, fences.flight?)?;
         self.fence_flight(&flight);
         self.count_flights();
