@@ -29,6 +29,7 @@ use crate::plans::Subject;
 use crate::plans::Way;
 use crate::recorder::COMMIT;
 use crate::recorder::Log;
+use crate::recorder::stamp;
 use crate::values::Value;
 
 /// Heavier than any cache here.
@@ -165,7 +166,10 @@ impl<'a> Player<'a> {
                 self.saw(key, written.id, version);
                 self.log.act(&call, key, Act::Write(written));
             }
-            Err(_) => self.log.act(&call, key, Act::Superseded { source }),
+            Err(superseded) => {
+                let current = stamp(superseded.current);
+                self.log.act(&call, key, Act::Superseded { source, current });
+            }
         }
     }
 
@@ -267,7 +271,13 @@ impl<'a> Player<'a> {
             judged.entry(*key).or_default().push(act);
             keeps
         });
-        judged.into_iter().for_each(|(key, acts)| self.log.apart(&call, key, acts));
+        let began = self.log.began(&call);
+        for (key, mut acts) in judged {
+            if acts.len() == 1 {
+                acts.push(Act::Unmet { began });
+            }
+            self.log.apart(&call, key, acts);
+        }
     }
 
     /// Goes from stripe to stripe: each key has its own moment.

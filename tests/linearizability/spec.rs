@@ -16,6 +16,7 @@ use crate::history::Id;
 use crate::history::Load;
 use crate::history::Outcome;
 use crate::history::Seen;
+use crate::history::Stamp;
 use crate::history::Written;
 
 /// How well a cache remembers source versions of absent keys.
@@ -184,19 +185,13 @@ impl Spec<'_> {
                 state.sees(seen) || seen == Seen::Nothing && may_miss
             }
             Act::Met(id) => state.sees(Seen::Value(id)),
+            // It meets every entry that stays; of one that comes meanwhile it may not hear.
+            Act::Unmet { began } => state.entry.is_none_or(|entry| self.history.is_since(entry.id, began)),
             Act::Expect(expected) => state.is(expected),
             // Promise 4: who loses a swap gets the entry that is there, and it is another one than he expected.
             Act::Conflict { expected, found } => !state.is(expected) && state.sees(found),
             Act::Write(value) => self.may_write(&state, value.source) && self.write(&mut state, value),
-            Act::Superseded { source } => {
-                let known = state.entry.is_some_and(|entry| entry.source >= source);
-                let refused = self.may_refuse(&state, source);
-                // What proves it old news is newer than any load under way, or it fences as any other write.
-                if !known {
-                    state.fence();
-                }
-                refused
-            }
+            Act::Superseded { source, current } => return self.superseded(state, source, current),
             // A transaction that aborts has changed nothing.
             Act::Aborted { source } => self.may_refuse(&state, source),
             Act::TooHeavy | Act::Fence => {
@@ -232,7 +227,12 @@ impl Spec<'_> {
                 state.load = state.load.filter(|open| open.load != load);
                 true
             }
-            Act::Loaded(id) => state.sees(Seen::Value(id)) || self.brings(&state, Brought::Value(id)),
+            Act::Loaded { id, began } => {
+                // Of an entry with a source the load may have brought an older state: then the entry is the answer.
+                let may_be_newer = state.entry.is_some_and(|entry| entry.source > 0);
+                let will_do = began.is_none_or(|began| may_be_newer || self.history.is_since(id, began));
+                state.sees(Seen::Value(id)) && will_do || self.brings(&state, Brought::Value(id))
+            }
             Act::LoadFailed(error) => self.fails_with(&state, error),
             Act::BeginWrite { found } => self.begin_write(&mut state, found),
             Act::EndWrite { value, outcome } => self.end_write(&mut state, value, outcome),
@@ -265,6 +265,36 @@ impl Spec<'_> {
             Memory::Forgetful => true,
         };
         forgotten || !self.may_write(state, Some(source))
+    }
+
+    /// What proves it old news is newer than any load under way, or it fences as any other write.
+    fn superseded(&self, state: KeyState, source: u64, current: Stamp) -> Vec<KeyState> {
+        if !self.may_refuse(&state, source) || !self.may_name(&state, source, current) {
+            return Vec::new();
+        }
+        let is_known = state.entry.is_some_and(|entry| entry.source >= source);
+        let may_be_known = is_known || state.entry.is_some_and(|entry| entry.vague);
+        let mut next = Vec::new();
+        if !is_known {
+            let mut fenced = state.clone();
+            fenced.fence();
+            next.push(fenced);
+        }
+        if may_be_known {
+            next.push(state);
+        }
+        next
+    }
+
+    /// The version that stands in the way: the entry's, or one as high as the source that is refused. Where something was forgotten nobody
+    /// may know it any more.
+    fn may_name(&self, state: &KeyState, source: u64, current: Stamp) -> bool {
+        let of_entry = state.entry.and_then(|entry| self.history.stamp(entry.id));
+        match of_entry {
+            _ if self.rules.memory != Memory::Whole => true,
+            Some(stamp) => stamp == current,
+            None => current.source >= source,
+        }
     }
 
     /// Promise 12: a load's value is not held to floors and forgotten tombstones, as its fence protects it. So it is stored unless its source
