@@ -9,10 +9,8 @@ use crate::flight::Number;
 use crate::flight::Token;
 use crate::lineage;
 use crate::lineage::Edge;
-use crate::sync::Broken;
 use crate::sync::Ordering;
 use crate::sync::Waiter;
-use crate::sync::is_broken;
 use crate::table::Flight;
 use crate::table::Landing;
 use crate::time::deadline;
@@ -98,7 +96,7 @@ impl<K, V> Seat<K, V> {
 
     /// The lease is the waiter's. If a fence came before he did, it is good for nothing, and he starts anew like everybody else.
     fn lead(&self, token: Token) -> Came<K, V> {
-        if self.flight.is_fenced() && !is_broken(Broken::FencedSeat) {
+        if self.flight.is_fenced() {
             self.core.hand_over(self.hash, Arc::clone(&self.flight), token);
             return Came::Nothing;
         }

@@ -32,8 +32,6 @@ pub enum Broken {
     CheckedStore,
     /// A lease stores its value though it is overdue, or was passed on.
     LeaseToken,
-    /// Who is called to a lease takes it though it was fenced.
-    FencedSeat,
     /// A removal takes the entry out under one lock, and fences under another.
     OneRemoval,
     /// Nobody remembers, when a load ends, that the group of its value was invalidated.
@@ -46,8 +44,6 @@ pub enum Broken {
     AtOnce,
     /// A snapshot does not look whether all that it has read is there still.
     SecondLook,
-    /// An entry's slot is there before its tag: the short way to it sees it before the long way.
-    SlotLast,
     /// Reads do not look at deadlines.
     Deadline,
 }
@@ -69,14 +65,12 @@ impl Broken {
         Broken::OneFlight,
         Broken::CheckedStore,
         Broken::LeaseToken,
-        Broken::FencedSeat,
         Broken::OneRemoval,
         Broken::EndedGroup,
         Broken::Turn,
         Broken::Hidden,
         Broken::AtOnce,
         Broken::SecondLook,
-        Broken::SlotLast,
         Broken::Deadline,
     ];
 }

@@ -9,9 +9,9 @@ use std::collections::HashSet;
 use crate::history::History;
 use crate::history::Key;
 use crate::history::Step;
-use crate::spec::KeyState;
-use crate::spec::Rules;
+use crate::rules::Rules;
 use crate::spec::Spec;
+use crate::state::KeyState;
 
 /// Steps of one part at most.
 const MOST: usize = 256;

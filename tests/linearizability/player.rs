@@ -28,6 +28,7 @@ use crate::plans::Setup;
 use crate::plans::Subject;
 use crate::plans::Way;
 use crate::recorder::COMMIT;
+use crate::recorder::Call as Running;
 use crate::recorder::Log;
 use crate::recorder::stamp;
 use crate::values::Value;
@@ -110,10 +111,22 @@ impl<'a> Player<'a> {
                 }
                 None => Seen::Nothing,
             },
+            Face::Within => return self.read_within(key, &call),
             Face::Contains if cache.contains_key(&key) => Seen::Something,
             Face::Contains => Seen::Nothing,
         };
         self.log.act(&call, key, Act::Read { seen, torn: true });
+    }
+
+    /// The outer read is over when the inner one begins, which goes another way, as the outer one holds what reads are announced with.
+    fn read_within(&self, key: Key, call: &Running) {
+        let looked = self.cache.with(&key, |value| {
+            self.log.act(call, key, Act::Read { seen: Seen::Value(value.id), torn: true });
+            self.read(Face::Get, key);
+        });
+        if looked.is_none() {
+            self.log.act(call, key, Act::Read { seen: Seen::Nothing, torn: true });
+        }
     }
 
     fn many(&self, keys: &[Key]) {
