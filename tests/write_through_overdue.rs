@@ -47,6 +47,8 @@ const A_LITTLE: Duration = Duration::from_secs(1);
 fn timed(meanwhile: WhileWriting) -> (Numbers, MockClock) {
     let (clock, hand) = Clock::mock();
     let cache = builder(meanwhile).clock(clock).load_timeout(TIMEOUT).build().unwrap();
+    // Not the first write of its stripe: what readers are shown is known by its revision.
+    cache.insert(KEY, 0);
     cache.insert(KEY, FIRST);
     (cache, hand)
 }
@@ -132,6 +134,7 @@ fn what_an_overdue_write_may_have_replaced_is_nobodys_ground_to_build_on() {
                 hand.advance(TIMEOUT + A_LITTLE);
                 (100..200).for_each(|key| _ = cache.insert(key, cache.get_with(&(key + 100), || key)));
                 cache.reclaim();
+                reads(&cache, None, "the leaked write is forgotten");
                 let next = Writing::open(&cache, on, KEY);
                 assert_eq!(next.current(), None, "{meanwhile:?}");
                 reads(&cache, None, "the next runs");
@@ -218,6 +221,29 @@ fn an_overdue_write_does_not_keep_the_cache_from_filling() {
                     _ = Held::open(&cache, way, KEY).end(End::Value(LOADED));
                 }
                 reads(&cache, Some(LOADED), &format!("{meanwhile:?}, {way}"));
+                assert_eq!(cache.stats().flights, 0);
+            }
+        }
+    });
+}
+
+/// An overdue write is over: who is part of it does not wait for it, so he is not in his own way.
+#[test]
+fn who_writes_the_key_again_in_his_own_overdue_write_goes_on() {
+    watched(|| {
+        for meanwhile in MEANWHILE {
+            for (passed, inner) in [(TIMEOUT - A_LITTLE, None), (TIMEOUT + A_LITTLE, Some(WRITTEN))] {
+                let (cache, hand) = timed(meanwhile);
+                let write = |_| {
+                    hand.advance(passed);
+                    let again = wrote(cache.write_through(KEY, |_| Ok::<_, ()>(Loaded::new(WRITTEN))));
+                    let right = if inner.is_some() { matches!(again, Wrote::Stored(_)) } else { again == Wrote::Reentrant };
+                    assert!(right, "{again:?} after {passed:?}");
+                    assert_eq!(cache.get(&KEY).filter(|&value| value != FIRST), inner);
+                    Ok::<_, ()>(Loaded::new(LOADED))
+                };
+                let outer = wrote(cache.write_through(KEY, write));
+                assert_eq!(outer == Wrote::NotStored, inner.is_some(), "the late end of a write is not stored");
                 assert_eq!(cache.stats().flights, 0);
             }
         }

@@ -139,7 +139,7 @@ impl<K, V> Core<K, V> {
             let (flight, written) = match ended {
                 Ended::Flight { flight, written } => (flight, written),
                 Ended::Turn { line, next } => {
-                    next.into_iter().for_each(Waiter::wake);
+                    next.into_iter().filter(|_| !is_broken(Broken::TurnWakes)).for_each(Waiter::wake);
                     keep_first(&mut panic, catch_unwind(AssertUnwindSafe(|| drop(line))));
                     continue;
                 }

@@ -64,7 +64,8 @@ impl<K, V> Core<K, V> {
         Q: Equivalent<K> + ?Sized,
     {
         self.transition(hash, |locked, now| {
-            let resident = locked.find(hash, key, now).filter(|resident| resident.version == version);
+            let judged = |there| there == version || is_broken(Broken::JudgedVersion);
+            let resident = locked.find(hash, key, now).filter(|resident| judged(resident.version));
             if resident.is_some() {
                 locked.fence(hash, key);
             }

@@ -6,7 +6,10 @@ use std::panic::catch_unwind;
 
 use smallvec::SmallVec;
 
+use crate::flight::next_number;
+use crate::sync::Broken;
 use crate::sync::Ordering;
+use crate::sync::is_broken;
 use crate::table::Locked;
 use crate::unwind::keep_first;
 use crate::unwind::resume;
@@ -123,8 +126,13 @@ impl<K, V> Core<K, V> {
 
     #[inline(always)]
     fn lock_all<'a>(&'a self, numbers: &[usize], all: &mut SmallVec<[Inside<'a, K, V>; 4]>) {
+        let inside = |number| Inside { core: self, locked: self.table.stripe_number(number).lock(), grown: false };
+        if is_broken(Broken::LockOrder) && next_number() % 2 == 0 {
+            all.extend(numbers.iter().rev().copied().map(inside));
+            return all.reverse();
+        }
         for &number in numbers {
-            all.push(Inside { core: self, locked: self.table.stripe_number(number).lock(), grown: false });
+            all.push(inside(number));
         }
     }
 
@@ -148,5 +156,24 @@ impl<K, V> Core<K, V> {
         drop(inside);
         self.after(number, effects, grown);
         result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::Cache;
+    use crate::time::Clock;
+
+    #[test]
+    fn a_transition_that_began_before_time_mattered_is_told_the_time() {
+        let (clock, hand) = Clock::mock();
+        let cache: Cache<u64, u64> = Cache::builder().max_capacity(10).clock(clock).build().unwrap();
+        hand.advance(Duration::from_nanos(7));
+        let told = || cache.core().transition_at(0, None, |_, now| now);
+        assert_eq!(told(), 0);
+        cache.core().keep_time();
+        assert_eq!(told(), 7);
     }
 }

@@ -5,8 +5,10 @@ use std::future::Future;
 #[cfg(feature = "tokio")]
 use std::panic::catch_unwind;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Context;
 use std::task::Poll;
+use std::task::Waker;
 use std::time::Duration;
 
 #[cfg(feature = "tokio")]
@@ -14,6 +16,7 @@ use crate::sync::AtomicBool;
 use crate::sync::Delay;
 #[cfg(feature = "tokio")]
 use crate::sync::Ordering;
+use crate::sync::Sleeper;
 use crate::sync::Waiter;
 #[cfg(feature = "tokio")]
 use crate::sync::global;
@@ -35,7 +38,11 @@ impl Timer {
 
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         match self {
-            Timer::Small(delay) => Pin::new(delay).poll(context),
+            Timer::Small(delay) => {
+                // All timers of the process are served by one thread, which a waker that panics would end.
+                let sleeper = Waker::from(Arc::new(Sleeper::of(context)));
+                Pin::new(delay).poll(&mut Context::from_waker(&sleeper))
+            }
             #[cfg(feature = "tokio")]
             Timer::Tokio(sleep) => sleep.as_mut().poll(context),
         }
@@ -64,7 +71,7 @@ pub(super) fn poll_until<T>(
     mut look: impl FnMut(&Waiter) -> Result<T, Option<Duration>>,
 ) -> Poll<T> {
     loop {
-        let limit = match look(&Waiter::Task(context.waker().clone())) {
+        let limit = match look(&Waiter::task(context)) {
             Ok(found) => return Poll::Ready(found),
             Err(None) => return Poll::Pending,
             Err(Some(limit)) => limit,

@@ -6,72 +6,108 @@
 #[allow(unreachable_pub, reason = "the models' tests reach it, by the door in `lib.rs`")]
 #[cfg_attr(not(any(brindle_loom, brindle_shuttle)), allow(dead_code))]
 pub enum Broken {
-    /// A write, removal or invalidation leaves the loads of its key alone: what they read before comes back.
-    Fence,
-    /// Reclamation looks at the announcements without having passed the barrier: it drops what is being read.
-    HeavyBarrier,
-    /// A write draws no revision of its own: versions are used again, and a swap takes one state for another.
-    Revision,
-    /// An eviction takes the stripe's revisions back to their beginning.
-    EvictedRevision,
+    /// Changes of the cache's weight are added in two steps: of two at once one is lost, and the cache outgrows its capacity.
+    AddedWeight,
+    /// A commit goes from key to key, each under its lock alone.
+    AtOnce,
+    /// A load's right to store is asked under one lock, and its value stored under another.
+    CheckedStore,
+    /// Nobody looks whether a load that is to be waited for needs the one that waits: both wait for ever.
+    Circles,
     /// A conditional write does not look at what is there.
     Compare,
-    /// A write that names its source is taken for news, whatever is there.
-    Source,
-    /// What leaves leaves no tombstone: older versions of it come back.
-    Tombstone,
+    /// A walk yields what it has gathered though that has left the cache since.
+    CurrentOnly,
+    /// Reads do not look at deadlines.
+    Deadline,
+    /// A lease that is dropped is handed to nobody: those who wait sleep for ever.
+    DroppedLease,
+    /// Nobody remembers, when a load ends, that the group of its value was invalidated.
+    EndedGroup,
+    /// An eviction takes the stripe's revisions back to their beginning.
+    EvictedRevision,
+    /// A write, removal or invalidation leaves the loads of its key alone: what they read before comes back.
+    Fence,
     /// A tombstone that goes leaves no floor behind.
     Floor,
     /// A stripe that has lost a tombstone too early goes on as if nothing had been.
     Forgetful,
-    /// A flight that is fenced stays to be found: who comes later waits for it.
-    Unjoined,
-    /// Who needs a load does not look for one that is under way.
-    OneFlight,
-    /// A load's right to store is asked under one lock, and its value stored under another.
-    CheckedStore,
-    /// A lease stores its value though it is overdue, or was passed on.
-    LeaseToken,
-    /// A removal takes the entry out under one lock, and fences under another.
-    OneRemoval,
-    /// Nobody remembers, when a load ends, that the group of its value was invalidated.
-    EndedGroup,
-    /// Loads are stored while their key is written through the cache.
-    Turn,
+    /// Reclamation looks at the announcements without having passed the barrier: it drops what is being read.
+    HeavyBarrier,
+    /// What is pending in a write-behind is evicted like any other: a load brings what the source had before.
+    HeldEntries,
     /// A commit shows its new values before all that they replace is out of sight.
     Hidden,
-    /// A commit goes from key to key, each under its lock alone.
-    AtOnce,
+    /// A removal takes out what is there, not what was judged: a newer value goes with it.
+    JudgedVersion,
+    /// What a load brings for a group that has ended goes to those too who came after that end.
+    LateSeats,
+    /// A lease stores its value though it is overdue, or was passed on.
+    LeaseToken,
+    /// Who locks several stripes locks them in any order: two of them wait for each other for ever.
+    LockOrder,
+    /// A snapshot that locks stripes locks one after the other: it sees half of a transaction.
+    LockedTogether,
+    /// Several drive the sink of a write-behind at once: an older value is written after a newer one.
+    OneDriver,
+    /// Who needs a load does not look for one that is under way.
+    OneFlight,
+    /// A removal takes the entry out under one lock, and fences under another.
+    OneRemoval,
+    /// Who writes a key through the cache does not look whether somebody else does: the source's last state is not the cache's.
+    OneWriter,
+    /// A write draws no revision of its own: versions are used again, and a swap takes one state for another.
+    Revision,
     /// A snapshot does not look whether all that it has read is there still.
     SecondLook,
-    /// Reads do not look at deadlines.
-    Deadline,
+    /// A write that names its source is taken for news, whatever is there.
+    Source,
+    /// What leaves leaves no tombstone: older versions of it come back.
+    Tombstone,
+    /// Loads are stored while their key is written through the cache.
+    Turn,
+    /// Whose turn has come to write through the cache is not woken.
+    TurnWakes,
+    /// A flight that is fenced stays to be found: who comes later waits for it.
+    Unjoined,
 }
 
 impl Broken {
     /// All of them.
     #[cfg(any(brindle_loom, brindle_shuttle))]
     pub const ALL: &[Broken] = &[
-        Broken::Fence,
-        Broken::HeavyBarrier,
-        Broken::Revision,
-        Broken::EvictedRevision,
+        Broken::AddedWeight,
+        Broken::AtOnce,
+        Broken::CheckedStore,
+        Broken::Circles,
         Broken::Compare,
-        Broken::Source,
-        Broken::Tombstone,
+        Broken::CurrentOnly,
+        Broken::Deadline,
+        Broken::DroppedLease,
+        Broken::EndedGroup,
+        Broken::EvictedRevision,
+        Broken::Fence,
         Broken::Floor,
         Broken::Forgetful,
-        Broken::Unjoined,
-        Broken::OneFlight,
-        Broken::CheckedStore,
-        Broken::LeaseToken,
-        Broken::OneRemoval,
-        Broken::EndedGroup,
-        Broken::Turn,
+        Broken::HeavyBarrier,
+        Broken::HeldEntries,
         Broken::Hidden,
-        Broken::AtOnce,
+        Broken::JudgedVersion,
+        Broken::LateSeats,
+        Broken::LeaseToken,
+        Broken::LockOrder,
+        Broken::LockedTogether,
+        Broken::OneDriver,
+        Broken::OneFlight,
+        Broken::OneRemoval,
+        Broken::OneWriter,
+        Broken::Revision,
         Broken::SecondLook,
-        Broken::Deadline,
+        Broken::Source,
+        Broken::Tombstone,
+        Broken::Turn,
+        Broken::TurnWakes,
+        Broken::Unjoined,
     ];
 }
 

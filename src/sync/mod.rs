@@ -39,6 +39,8 @@ pub(crate) use self::platform::OnceLock;
 pub(crate) use self::platform::UnsafeCell;
 pub(crate) use self::platform::fence;
 pub(crate) use self::platform::global;
+#[cfg(feature = "write-behind")]
+pub(crate) use self::platform::sleep;
 pub(crate) use self::platform::thread_local;
 
 pub(crate) use self::barrier::heavy_barrier;
@@ -56,5 +58,6 @@ pub(crate) use self::shown::shown;
 pub(crate) use self::shown::whenever_shown;
 pub(crate) use self::thread::Place;
 pub(crate) use self::thread::Recent;
+pub(crate) use self::waiter::Sleeper;
 pub(crate) use self::waiter::Waiter;
 pub(crate) use self::waiter::park;

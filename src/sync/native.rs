@@ -13,6 +13,8 @@ pub(super) use std::thread::Thread;
 pub(super) use std::thread::current;
 pub(super) use std::thread::park;
 pub(super) use std::thread::park_timeout;
+#[cfg(feature = "write-behind")]
+pub(crate) use std::thread::sleep;
 pub(crate) use std::thread_local;
 
 pub(crate) use futures_timer::Delay;

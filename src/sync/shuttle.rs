@@ -12,6 +12,8 @@ pub(super) use shuttle::thread::Thread;
 pub(super) use shuttle::thread::current;
 pub(super) use shuttle::thread::park;
 pub(super) use shuttle::thread::park_timeout;
+#[cfg(feature = "write-behind")]
+pub(crate) use shuttle::thread::sleep;
 pub(crate) use shuttle::thread_local;
 
 pub(super) use shuttle::sync as locks;
