@@ -65,7 +65,7 @@ fn name(act: &Act) -> &'static str {
         Act::Remove(_) | Act::RemoveValue(_) => "value removed",
         Act::InvalidateAt { done: Some(false), .. } => "invalidation at an old source",
         Act::InvalidateAt { .. } => "invalidation at a source",
-        Act::Fence => "fence",
+        Act::Fence | Act::MayFence => "fence",
         Act::Clear => "clear",
         Act::EndGroup(_) => "group ended",
         Act::Lead { refresh: false, .. } => "load begun",

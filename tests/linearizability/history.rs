@@ -108,6 +108,8 @@ pub enum Act {
     },
     /// An invalidation of whatever is being loaded.
     Fence,
+    /// The same, of which the caller does not know whether there was one.
+    MayFence,
     Clear,
     EndGroup(u8),
     /// The loader is to be run: the lease was taken when the clock showed `asked` or more. A refresh wants it even if there is a value.

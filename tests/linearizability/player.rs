@@ -228,6 +228,10 @@ impl<'a> Player<'a> {
             Doing::Keep => Op::Keep,
         });
         let write = Act::Write(Written { id, source: None, ttl: None });
+        if let Doing::Remove = doing {
+            // Where it has found nothing it fences, and begins anew if there is something by then.
+            (0..2).for_each(|_| self.log.act(&call, key, Act::MayFence));
+        }
         let acts = match (&computed, doing) {
             (Computed::Inserted(version), _) => {
                 self.saw(key, id, *version);
@@ -258,7 +262,7 @@ impl<'a> Player<'a> {
         self.log.act(&call, key, act);
     }
 
-    /// Fences before it looks.
+    /// Fences before it looks, and whenever it has found nothing.
     fn remove_if(&self, key: Key) {
         let call = self.log.begin("remove_if");
         let mut kept = None;
@@ -271,7 +275,7 @@ impl<'a> Player<'a> {
             (None, Some(kept)) => Act::Met(kept),
             (None, None) => Act::Remove(Seen::Nothing),
         };
-        self.log.apart(&call, key, [Act::Fence, act]);
+        self.log.apart(&call, key, [Act::Fence, Act::MayFence, Act::MayFence, act]);
     }
 
     /// Fences all keys, then judges what it meets, each by itself.

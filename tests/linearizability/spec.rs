@@ -61,6 +61,11 @@ impl Spec<'_> {
             Act::Conflict { expected, found } => !state.is(expected) && state.sees(found),
             Act::Write(value) => self.may_write(&state, value.source) && self.write(&mut state, value),
             Act::Superseded { source, current } => return self.superseded(state, source, current),
+            Act::MayFence => {
+                let mut fenced = state.clone();
+                fenced.fence();
+                return vec![fenced, state];
+            }
             // A transaction that aborts has changed nothing.
             Act::Aborted { source } => self.may_refuse(&state, source),
             Act::TooHeavy | Act::Fence => {
@@ -328,6 +333,13 @@ impl Spec<'_> {
 fn looks_at_entry(act: &Act) -> bool {
     !matches!(
         act,
-        Act::Fence | Act::TooHeavy | Act::Abandon(_) | Act::LoadFailed(_) | Act::Advance(_) | Act::Met(_) | Act::RemoveValue(_)
+        Act::Fence
+            | Act::MayFence
+            | Act::TooHeavy
+            | Act::Abandon(_)
+            | Act::LoadFailed(_)
+            | Act::Advance(_)
+            | Act::Met(_)
+            | Act::RemoveValue(_)
     ) && !matches!(act, Act::Lead { refresh: true, .. } | Act::Read { seen: Seen::Value(_) | Seen::Something, .. })
 }
