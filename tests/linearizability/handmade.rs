@@ -54,6 +54,17 @@ impl Tale {
         self.step(begin, end, &[(0, act)], false)
     }
 
+    /// The steps of one call, of which nobody knows but that they were in this order.
+    fn call(mut self, begin: u64, end: u64, acts: &[Act]) -> Self {
+        let call = self.history.steps.len() as u32;
+        for (place, act) in acts.iter().enumerate() {
+            self = self.within(begin, end, *act);
+            let step = self.history.steps.last_mut().expect("just told");
+            (step.call, step.place) = (call, place as u32);
+        }
+        self
+    }
+
     fn time(self, time: u64) -> Self {
         let (begin, end) = (self.now + 1, self.now + 2);
         self.step(begin, end, &[(0, Advance(time))], true)
@@ -152,6 +163,9 @@ fn reads_are_of_some_moment_of_theirs() {
     let seen = Tale::new().within(1, 10, write(1)).within(2, 3, read(1));
     seen.clone().within(4, 5, read(1)).may_be(&RULES);
     seen.within(4, 5, MISS).may_not_be(&RULES);
+    let replaced = Tale::new().then(write(1)).within(4, 7, write(2));
+    replaced.clone().call(3, 8, &[read(1), read(2)]).may_be(&RULES);
+    replaced.call(3, 8, &[read(2), read(1)]).may_not_be(&RULES);
     Tale::new().then(write(1)).then(MISS).may_not_be(&RULES);
     Tale::new().then(write(1)).then(MISS).may_be(&EVICTS);
     Tale::new().then(write(1)).then(MISS).then(read(1)).may_not_be(&EVICTS);
@@ -184,6 +198,7 @@ fn promise_1_no_load_outlives_a_fence() {
     loads().within(1, 4, lead(1)).within(2, 3, Fence).within(5, 6, land(1)).within(7, 8, read(10)).may_be(&RULES);
     loads().within(1, 2, lead(1)).within(3, 6, Fence).within(5, 8, land(1)).within(9, 10, read(10)).may_be(&RULES);
     loads().within(1, 2, lead(1)).within(3, 6, GONE).within(5, 8, land(1)).within(9, 10, read(10)).may_not_be(&RULES);
+    loads().within(1, 10, Fence).within(2, 3, lead(1)).within(4, 5, land_as(1, Outcome::NotStored)).may_be(&RULES);
     // What fences nothing.
     let kept = Conflict { expected: Expected::Value(7), found: Seen::Nothing };
     loads().then(lead(1)).then(kept).then(land_as(1, Outcome::Stored)).may_be(&RULES);
@@ -235,7 +250,9 @@ fn promise_4_one_swap_wins() {
     written.clone().at_once(&swap(1, 2)).then(loses(1)).may_not_be(&RULES);
     written.clone().at_once(&swap(1, 2)).then(loses(3)).may_not_be(&RULES);
     written.clone().then(Conflict { expected: Expected::Absent, found: Seen::Value(1) }).may_be(&RULES);
-    written.then(Conflict { expected: Expected::Value(1), found: Seen::Nothing }).may_be(&EVICTS);
+    written.clone().then(Conflict { expected: Expected::Value(1), found: Seen::Nothing }).may_be(&EVICTS);
+    written.then(loses(1)).may_not_be(&EVICTS);
+    Tale::new().then(Conflict { expected: Expected::Absent, found: Seen::Nothing }).may_not_be(&RULES);
 }
 
 #[test]

@@ -175,7 +175,7 @@ pub struct Step {
     pub begin: u64,
     /// [`Step::OPEN`] if it need not have taken effect at all.
     pub end: u64,
-    /// The step of the same call that comes before it, by its `begin` and place.
+    /// Steps of one call take effect in the order of their places.
     pub place: u32,
     pub call: u32,
     /// In this order, with nothing in between.
@@ -187,9 +187,9 @@ pub struct Step {
 impl Step {
     pub const OPEN: u64 = u64::MAX;
 
-    /// Must it come before `other`?
-    pub fn precedes(&self, other: &Step) -> bool {
-        self.end < other.begin || (self.call == other.call && self.place < other.place)
+    /// Is it an earlier step of the same call?
+    pub fn is_before_in_call(&self, other: &Step) -> bool {
+        self.call == other.call && self.place < other.place
     }
 
     /// Does it change nothing, whatever it finds?

@@ -29,5 +29,4 @@ mod spec;
 mod state;
 mod threads;
 mod values;
-mod versions;
 mod waits;

@@ -20,7 +20,8 @@ pub const EVICTS: Rules = Rules { evicts: true, ..RULES };
 const fn setup(name: &'static str, keys: u8, near: bool, rules: Rules, kinds: &'static [Kind]) -> Setup {
     let capacity = if rules.evicts { 2 } else { u64::MAX };
     let stripes = if near { 1 } else { 4 };
-    Setup { name, keys, threads: 3, capacity, stripes, near, grouped: false, rules, kinds }
+    let threads = if keys == 4 { 4 } else { 3 };
+    Setup { name, keys, threads, capacity, stripes, near, grouped: false, rules, kinds }
 }
 
 const WRITES: &[Kind] = &[Read, Read, Read, Write, Write, Swap, Swap, Swap, Remove, Sweep, Many];
