@@ -4,6 +4,7 @@ use std::mem::forget;
 use std::time::Duration;
 
 use brindle::Clock;
+use brindle::Lease;
 use brindle::Leased;
 use brindle::LoadError;
 use brindle::Version;
@@ -13,6 +14,7 @@ use shuttle::thread;
 
 use super::play::play;
 use super::stage::KEY;
+use super::stage::Room;
 use super::stage::Small;
 use super::stage::Source;
 use super::stage::both;
@@ -110,7 +112,7 @@ fn a_failed_lease_is_the_answer_to_those_who_wait() {
 }
 
 /// Takes the lease however long it takes, without sleeping: time moves by itself here, and nobody is woken by it.
-fn insist(cache: &Small) -> Option<brindle::Lease<u64, u64>> {
+fn insist(cache: &Small) -> Option<Lease<u64, u64>> {
     loop {
         match cache.get_or_lease(&KEY, Some(Duration::ZERO)) {
             Leased::Lease(lease) => return Some(lease),
@@ -125,7 +127,7 @@ fn an_overdue_lease_is_taken_over_and_stores_nothing_more() {
     play(|| {
         let (clock, time) = Clock::mock();
         let cache = small(4).load_timeout(TIMEOUT).clock(clock).build().unwrap();
-        let (late, moved) = (Source::new(0), Source::new(0));
+        let (moving, moved) = (Source::new(0), Source::new(0));
         let fill = |own| -> Option<(Version, u64)> {
             let lease = insist(&cache)?;
             thread::yield_now();
@@ -133,18 +135,17 @@ fn an_overdue_lease_is_taken_over_and_stores_nothing_more() {
         };
         let hold = || {
             let lease = insist(&cache)?;
-            let held = moved.read() == 0;
-            // Until its time is up, if it was taken before that.
+            let held = moving.read() == 0;
+            // Until its time is up, if it was given before that.
             while held && moved.read() == 0 {
                 thread::yield_now();
             }
             let filled = lease.fill(9).map(|version| (version, 9)).map_err(|unfilled| unfilled.why);
             assert!(!held || filled == Err(WhyUnfilled::TimedOut), "{filled:?}");
-            late.write(1);
             filled.ok()
         };
         let pass = || {
-            thread::yield_now();
+            moving.write(1);
             time.advance(TIMEOUT);
             moved.write(1);
         };
@@ -163,7 +164,7 @@ fn a_leaked_lease_holds_its_key_no_longer_than_its_time() {
         let (clock, time) = Clock::mock();
         let cache = small(4).load_timeout(TIMEOUT).clock(clock).build().unwrap();
         let Leased::Lease(lease) = cache.get_or_lease(&KEY, None) else { unreachable!("nobody else loads") };
-        let loader = super::stage::Room::new();
+        let loader = Room::new();
         let take = || match insist(&cache) {
             Some(lease) => loader.alone(|| lease.fill(2).is_ok()),
             None => false,

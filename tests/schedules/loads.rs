@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use brindle::Clock;
 use brindle::LoadError;
+use brindle::MockClock;
 use brindle::Op;
 
 use super::play::play;
@@ -248,7 +249,7 @@ fn a_failure_is_the_answer_until_its_time_is_up() {
 }
 
 /// A failure that is still remembered is a flight: it goes when its time is up.
-fn check_idle_failed(cache: &Small, time: &brindle::MockClock) {
+fn check_idle_failed(cache: &Small, time: &MockClock) {
     time.advance(Duration::from_secs(20));
     let _ = cache.try_get_with(&KEY, || Ok::<_, ()>(3));
     check_idle(cache);

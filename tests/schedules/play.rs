@@ -1,11 +1,11 @@
-//! How a scene is played: in so many schedules, half of them with any thread next at any step, half with priorities that change at a few
+//! How a scene is played: in so many schedules, by turns one with any thread next at any step, and one with priorities that change at a few
 //! steps (probabilistic concurrency testing), which finds what needs a thread to stand still for long.
 //!
 //! | environment | |
 //! | --- | --- |
 //! | `SCHEDULES=n` | as many for each scene, instead of 10,000 |
 //! | `SEED=n` | other schedules |
-//! | `SCHEDULE=text` | this one schedule, as it was printed when it failed: with the name of its test |
+//! | `SCHEDULE=text` | this one, which was printed as the failing schedule (not the seed beside it): with the name of its test |
 
 use std::env::current_exe;
 use std::env::var;
@@ -23,7 +23,10 @@ use shuttle::Runner;
 use shuttle::scheduler::PctScheduler;
 use shuttle::scheduler::RandomScheduler;
 use shuttle::scheduler::ReplayScheduler;
+use shuttle::scheduler::Schedule;
 use shuttle::scheduler::Scheduler;
+use shuttle::scheduler::Task;
+use shuttle::scheduler::TaskId;
 use shuttle::scheduler::UncontrolledNondeterminismCheckScheduler as Repeating;
 
 /// Schedules of a scene, unless `SCHEDULES` says otherwise.
@@ -53,10 +56,11 @@ fn explore(scene: &Arc<dyn Fn() + Send + Sync>) {
     if let Ok(schedule) = var("SCHEDULE") {
         return run(ReplayScheduler::new_from_encoded(schedule.trim()), scene, &played);
     }
-    let (half, seed) = (number("SCHEDULES", SCHEDULES).div_ceil(2), number("SEED", 0) as u64);
-    run(Repeating::new(RandomScheduler::new_from_seed(seed, REPEATED)), scene, &played);
-    run(RandomScheduler::new_from_seed(seed, half), scene, &played);
-    run(PctScheduler::new_from_seed(seed, DEPTH, half), scene, &played);
+    let (schedules, seed) = (number("SCHEDULES", SCHEDULES), number("SEED", 0) as u64);
+    if var(WITHOUT).is_err() {
+        run(Repeating::new(Both::new(seed, REPEATED)), scene, &played);
+    }
+    run(Both::new(seed, schedules), scene, &played);
 }
 
 fn run(schedules: impl Scheduler + 'static, scene: &Arc<dyn Fn() + Send + Sync>, played: &Played) {
@@ -73,6 +77,41 @@ fn run(schedules: impl Scheduler + 'static, scene: &Arc<dyn Fn() + Send + Sync>,
 
 fn number(name: &str, default: usize) -> usize {
     var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+}
+
+/// Draws by turns: at random, and by priorities.
+#[derive(Debug)]
+struct Both {
+    random: RandomScheduler,
+    priorities: PctScheduler,
+    is_random: bool,
+}
+
+impl Both {
+    fn new(seed: u64, schedules: usize) -> Self {
+        let half = schedules.div_ceil(2);
+        let (random, priorities) = (RandomScheduler::new_from_seed(seed, half), PctScheduler::new_from_seed(seed, DEPTH, half));
+        Both { random, priorities, is_random: false }
+    }
+}
+
+impl Scheduler for Both {
+    fn new_execution(&mut self) -> Option<Schedule> {
+        self.is_random = !self.is_random;
+        if self.is_random { self.random.new_execution() } else { self.priorities.new_execution() }
+    }
+
+    fn next_task(&mut self, runnable: &[&Task], current: Option<TaskId>, is_yielding: bool) -> Option<TaskId> {
+        if self.is_random {
+            self.random.next_task(runnable, current, is_yielding)
+        } else {
+            self.priorities.next_task(runnable, current, is_yielding)
+        }
+    }
+
+    fn next_u64(&mut self) -> u64 {
+        if self.is_random { self.random.next_u64() } else { self.priorities.next_u64() }
+    }
 }
 
 /// Counts schedules, and says how many there were before one failed.

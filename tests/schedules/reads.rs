@@ -1,16 +1,22 @@
 //! Reads take no lock: what they see is whole, and never goes back.
 
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::SeqCst;
 
 use brindle::Version;
 use shuttle::thread;
 
 use super::common::Census;
 use super::play::play;
+use super::stage::FAR;
 use super::stage::KEY;
 use super::stage::NEAR;
+use super::stage::Small;
+use super::stage::ZERO;
 use super::stage::both;
 use super::stage::check_idle;
+use super::stage::one_of;
 use super::stage::plain;
 use super::stage::small;
 use super::stage::three;
@@ -38,6 +44,61 @@ fn what_anybody_saw_nobody_sees_less_than() {
         };
         three(read, read, write);
         assert_eq!(cache.get(&KEY), Some(3));
+    });
+}
+
+/// Every way to look for a key.
+const WAYS: &[fn(&Small, u64) -> bool] = &[
+    |cache, key| cache.get(&key).is_some(),
+    |cache, key| cache.get_entry(&key).is_some(),
+    |cache, key| cache.get_ref(&key).is_some(),
+    |cache, key| cache.peek(&key).is_some(),
+    |cache, key| cache.with(&key, |_| ()).is_some(),
+    |cache, key| cache.get_many([&NEAR, &key])[1].is_some(),
+    |cache, key| cache.get_many_snapshot([&key])[0].is_some(),
+    // A read within another goes a longer way.
+    |cache, key| cache.with(&FAR, |_| cache.contains_key(&key)).unwrap(),
+];
+
+/// Once one reader has seen the change, in his way, the other does not see less, in his.
+fn agree(cache: &Small, key: u64, ways: [fn(&Small, u64) -> bool; 2], change: fn(&Small, u64), then: bool) {
+    let changed = AtomicBool::new(false);
+    let read = |way: fn(&Small, u64) -> bool| {
+        // A thread's first read goes a longer way.
+        cache.get(&FAR);
+        for _ in 0..2 {
+            let before = changed.load(SeqCst);
+            let now = way(cache, key) == then;
+            assert!(now || !before, "it had changed before");
+            changed.fetch_or(now, SeqCst);
+        }
+    };
+    three(|| read(ways[0]), || read(ways[1]), || change(cache, key));
+}
+
+#[test]
+fn all_ways_to_read_agree_on_what_is_there() {
+    play(|| {
+        let (cache, key) = (plain(4), *one_of(&[KEY, ZERO]));
+        cache.insert(FAR, 0);
+        let ways = [*one_of(WAYS), *one_of(WAYS)];
+        if *one_of(&[true, false]) {
+            agree(&cache, key, ways, |cache, key| _ = cache.insert(key, 1), true);
+        } else {
+            cache.insert(key, 1);
+            agree(&cache, key, ways, |cache, key| _ = cache.invalidate(&key), false);
+        }
+    });
+}
+
+#[test]
+fn the_short_way_sees_nothing_before_the_long_way() {
+    play(|| {
+        let cache = plain(4);
+        cache.insert(FAR, 0);
+        let ways: [fn(&Small, u64) -> bool; 2] =
+            [|cache, key| cache.get(&key).is_some(), |cache, key| cache.with(&FAR, |_| cache.contains_key(&key)).unwrap()];
+        agree(&cache, ZERO, ways, |cache, key| _ = cache.insert(key, 1), true);
     });
 }
 

@@ -8,6 +8,7 @@ use std::task::Poll;
 use shuttle::future::block_on;
 use shuttle::future::spawn;
 use shuttle::future::yield_now;
+use shuttle::thread;
 
 use super::loads::ENDS;
 use super::play::play;
@@ -147,7 +148,7 @@ fn a_task_that_moves_is_woken_where_it_is() {
             let first = block_on(poll_fn(|context| Poll::Ready(waiting.as_mut().poll(context))));
             match first {
                 Poll::Ready(value) => value,
-                Poll::Pending => shuttle::thread::scope(|scope| scope.spawn(|| block_on(waiting)).join().unwrap()),
+                Poll::Pending => thread::scope(|scope| scope.spawn(|| block_on(waiting)).join().unwrap()),
             }
         };
         let (led, waited) = both(lead, wait);

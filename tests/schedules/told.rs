@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use brindle::Cause;
 use brindle::Clock;
+use brindle::Removed;
 use brindle::Version;
+use shuttle::thread;
 
 use super::play::play;
 use super::stage::FAR;
@@ -27,10 +29,10 @@ type Heard = Arc<Mutex<BTreeMap<u64, Vec<(Version, u64, Cause)>>>>;
 fn told(capacity: u64) -> (Small, Heard) {
     let heard = Heard::default();
     let hearing = Arc::clone(&heard);
-    let listen = move |removed: brindle::Removed<u64, u64>| {
+    let listen = move |removed: Removed<u64, u64>| {
         let notice = (removed.version(), *removed.value(), removed.cause());
         // As long as it takes: others must not overtake it.
-        shuttle::thread::yield_now();
+        thread::yield_now();
         hearing.lock().unwrap().entry(*removed.key()).or_default().push(notice);
     };
     (small(capacity).removal_listener(listen).build().unwrap(), heard)
@@ -89,7 +91,7 @@ fn every_end_has_its_cause() {
         let (clock, time) = Clock::mock();
         let heard = Heard::default();
         let hearing = Arc::clone(&heard);
-        let listen = move |removed: brindle::Removed<u64, u64>| {
+        let listen = move |removed: Removed<u64, u64>| {
             let notice = (removed.version(), *removed.value(), removed.cause());
             hearing.lock().unwrap().entry(*removed.key()).or_default().push(notice);
         };
@@ -122,7 +124,7 @@ fn a_listener_may_call_the_cache() {
         let slot: Arc<OnceLock<Small>> = Arc::default();
         let inner = Arc::clone(&slot);
         // Notes the end of a key under another, which ends nothing but its own past.
-        let listen = move |removed: brindle::Removed<u64, u64>| {
+        let listen = move |removed: Removed<u64, u64>| {
             if *removed.key() < FAR {
                 let cache = inner.get().expect("it was built");
                 let count = cache.get(&(FAR + removed.key())).unwrap_or(0);

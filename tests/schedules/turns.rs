@@ -1,5 +1,6 @@
 //! Writes through the cache: by turns, and nobody reads what is older than an acknowledged write.
 
+use brindle::Loaded;
 use brindle::WhileWriting;
 use shuttle::future::block_on;
 use shuttle::future::yield_now;
@@ -76,7 +77,7 @@ fn a_write_that_fails_leaves_nothing() {
         let fail = || {
             let write = |_: Option<_>| {
                 source.write(2);
-                if *one_of(&[true, false]) { falter() } else { Err::<brindle::Loaded<u64>, _>("down") }
+                if *one_of(&[true, false]) { falter() } else { Err::<Loaded<u64>, _>("down") }
             };
             falters(|| assert!(cache.write_through(KEY, write).is_err()));
             assert!(matches!(cache.get(&KEY), None | Some(2)));
@@ -96,7 +97,7 @@ fn a_task_that_drops_its_write_leaves_nothing() {
                 source.advance();
                 yield_now().await;
                 yield_now().await;
-                Err::<brindle::Loaded<u64>, _>("not reached")
+                Err::<Loaded<u64>, _>("not reached")
             };
             block_on(patiently(*one_of(&[1, 2]), cache.write_through_async(KEY, write)));
         };

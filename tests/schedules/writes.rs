@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 
 use brindle::Op;
 
+use super::common::Flat;
 use super::play::play;
 use super::stage::FAR;
 use super::stage::KEY;
 use super::stage::NEAR;
 use super::stage::Small;
+use super::stage::Source;
 use super::stage::both;
 use super::stage::check_idle;
 use super::stage::each;
@@ -39,7 +41,7 @@ fn everybody_reads_what_he_wrote() {
 #[test]
 fn keys_of_one_hash_are_told_apart() {
     play(|| {
-        let cache = small(8).hasher(super::common::Flat).build().unwrap();
+        let cache = small(8).hasher(Flat).build().unwrap();
         each(3, |own| {
             cache.insert(own, own);
             assert_eq!(cache.get(&own), Some(own));
@@ -125,7 +127,7 @@ fn a_walk_sees_nothing_that_was_gone_before() {
     play(|| {
         let cache = plain(8);
         (1..4).for_each(|key| _ = cache.insert(key, 1));
-        let removed = super::stage::Source::new(0);
+        let removed = Source::new(0);
         let walk = || {
             let mut entries = cache.iter();
             loop {
