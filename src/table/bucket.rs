@@ -6,7 +6,9 @@ use std::array::from_fn;
 
 use crate::sync::AtomicU32;
 use crate::sync::AtomicU64;
+use crate::sync::Broken;
 use crate::sync::Ordering;
+use crate::sync::ordered;
 use crate::sync::shown;
 
 /// Entries a bucket can hold.
@@ -57,14 +59,14 @@ impl Bucket {
     pub(super) fn occupy(&self, at: usize, tag: u8, slot: u32) {
         self.set_byte(at, tag);
         shown();
-        self.slots[at].store(slot, Ordering::Release);
+        self.slots[at].store(slot, ordered(Broken::BucketOrder, Ordering::Release));
         shown();
     }
 
     /// Puts another slot in the place of the one there. Under the stripe's lock.
     #[inline(always)]
     pub(super) fn swap(&self, at: usize, slot: u32) {
-        self.slots[at].store(slot, Ordering::Release);
+        self.slots[at].store(slot, ordered(Broken::BucketOrder, Ordering::Release));
         shown();
     }
 
