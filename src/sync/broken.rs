@@ -41,8 +41,6 @@ pub enum Broken {
     Fence,
     /// Who gives up a lease that was fenced leaves those who wait: they sleep for ever.
     FencedHandOver,
-    /// Who is called to a lease takes it though it was fenced.
-    FencedSeat,
     /// A tombstone that goes leaves no floor behind.
     Floor,
     /// A stripe that has lost a tombstone too early goes on as if nothing had been.
@@ -79,6 +77,8 @@ pub enum Broken {
     LightBarrier,
     /// What others write and invalidate during a write through is not noted: it is undone.
     LineFence,
+    /// A reader does not look whether a node that it has announced is still linked: it reads what was reclaimed before.
+    LinkedStill,
     /// Who locks several stripes locks them in any order: two of them wait for each other for ever.
     LockOrder,
     /// A snapshot that locks stripes locks one after the other: it sees half of a transaction.
@@ -111,14 +111,10 @@ pub enum Broken {
     Revision,
     /// A snapshot does not look whether all that it has read is there still.
     SecondLook,
-    /// An entry's slot is there before its tag: the short way to it sees it before the long way.
-    SlotLast,
     /// A write that names its source is taken for news, whatever is there.
     Source,
     /// Reclamation does not look at the hazard words of the common pool: it drops what nested readers read.
     Spares,
-    /// A reader does not look whether a node that it has announced is still linked: it reads what was reclaimed before.
-    StillLinked,
     /// Several tell the listener at a time: it hears of a value before it hears of that value's predecessor.
     TellingAlone,
     /// What leaves leaves no tombstone: older versions of it come back.
@@ -157,7 +153,6 @@ impl Broken {
         Broken::EvictedRevision,
         Broken::Fence,
         Broken::FencedHandOver,
-        Broken::FencedSeat,
         Broken::Floor,
         Broken::Forgetful,
         Broken::GatherFirst,
@@ -176,6 +171,7 @@ impl Broken {
         Broken::LeaseToken,
         Broken::LightBarrier,
         Broken::LineFence,
+        Broken::LinkedStill,
         Broken::LockOrder,
         Broken::LockedTogether,
         Broken::NewToken,
@@ -192,10 +188,8 @@ impl Broken {
         Broken::RetiredFirst,
         Broken::Revision,
         Broken::SecondLook,
-        Broken::SlotLast,
         Broken::Source,
         Broken::Spares,
-        Broken::StillLinked,
         Broken::TellingAlone,
         Broken::Tombstone,
         Broken::Turn,
