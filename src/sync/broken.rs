@@ -111,6 +111,8 @@ pub enum Broken {
     Revision,
     /// A snapshot does not look whether all that it has read is there still.
     SecondLook,
+    /// An entry's slot is there before its tag: the short way to it sees it before the long way.
+    SlotLast,
     /// A write that names its source is taken for news, whatever is there.
     Source,
     /// Reclamation does not look at the hazard words of the common pool: it drops what nested readers read.
@@ -188,6 +190,7 @@ impl Broken {
         Broken::RetiredFirst,
         Broken::Revision,
         Broken::SecondLook,
+        Broken::SlotLast,
         Broken::Source,
         Broken::Spares,
         Broken::TellingAlone,
