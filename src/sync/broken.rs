@@ -28,8 +28,6 @@ pub enum Broken {
     EvictedRevision,
     /// A write, removal or invalidation leaves the loads of its key alone: what they read before comes back.
     Fence,
-    /// Who is called to a lease takes it though it was fenced.
-    FencedSeat,
     /// A tombstone that goes leaves no floor behind.
     Floor,
     /// A stripe that has lost a tombstone too early goes on as if nothing had been.
@@ -62,8 +60,6 @@ pub enum Broken {
     Revision,
     /// A snapshot does not look whether all that it has read is there still.
     SecondLook,
-    /// An entry's slot is there before its tag: the short way to it sees it before the long way.
-    SlotLast,
     /// A write that names its source is taken for news, whatever is there.
     Source,
     /// What leaves leaves no tombstone: older versions of it come back.
@@ -91,7 +87,6 @@ impl Broken {
         Broken::EndedGroup,
         Broken::EvictedRevision,
         Broken::Fence,
-        Broken::FencedSeat,
         Broken::Floor,
         Broken::Forgetful,
         Broken::HeavyBarrier,
@@ -108,7 +103,6 @@ impl Broken {
         Broken::OneWriter,
         Broken::Revision,
         Broken::SecondLook,
-        Broken::SlotLast,
         Broken::Source,
         Broken::Tombstone,
         Broken::Turn,

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use crate::common::Rng;
 use crate::history::Key;
-use crate::spec::Memory;
-use crate::spec::Rules;
+use crate::rules::Memory;
+use crate::rules::Rules;
 use crate::values::Spread;
 use crate::values::Value;
 
@@ -117,6 +117,8 @@ pub enum Face {
     Entry,
     Peek,
     Contains,
+    /// A look at the value, and within it a read of the key.
+    Within,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -228,8 +230,8 @@ struct Chooser<'a> {
 }
 
 impl Chooser<'_> {
-    fn of<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[self.rng.below(choices.len() as u64) as usize]
+    fn of<T: Clone>(&mut self, choices: &[T]) -> T {
+        choices[self.rng.below(choices.len() as u64) as usize].clone()
     }
 
     fn key(&mut self) -> Key {
@@ -270,9 +272,10 @@ impl Chooser<'_> {
     fn short(&mut self, kind: Kind) -> Call {
         let key = self.key();
         match kind {
-            Kind::Read => {
-                Call::Read(self.of(&[Face::Get, Face::With, Face::Guard, Face::Entry, Face::Peek, Face::Contains]), key)
-            }
+            Kind::Read => Call::Read(
+                self.of(&[Face::Get, Face::With, Face::Guard, Face::Entry, Face::Peek, Face::Contains, Face::Within]),
+                key,
+            ),
             Kind::Many => Call::Many(self.keys()),
             Kind::Snapshot => Call::Snapshot(self.keys()),
             Kind::Write => self.write(key),
@@ -285,7 +288,7 @@ impl Chooser<'_> {
                 _ => Call::Write(How::At(self.source()), key),
             },
             Kind::Remove => Call::Remove(self.of(&[Way::Remove, Way::If, Way::Invalidate]), key),
-            Kind::Sweep => self.of(&[0, 1]).eq(&0).then_some(Call::Clear).unwrap_or(Call::Retain),
+            Kind::Sweep => self.of(&[Call::Clear, Call::Retain]),
             Kind::Group => Call::EndGroup(self.rng.below(2) as u8),
             Kind::Commit => self.commit(),
             Kind::Capacity => Call::Capacity(1 + self.rng.below(4)),

@@ -3,10 +3,11 @@
 use crate::plans::Kind;
 use crate::plans::Kind::*;
 use crate::plans::Setup;
-use crate::spec::Memory;
-use crate::spec::Rules;
+use crate::rules::Memory;
+use crate::rules::Rules;
 
-const RULES: Rules = Rules {
+/// A cache that keeps what it gets, and one that has little room.
+pub const RULES: Rules = Rules {
     evicts: false,
     memory: Memory::Whole,
     replaces_equal: false,
@@ -14,12 +15,13 @@ const RULES: Rules = Rules {
     load_timeout: None,
     hides_written: false,
 };
-const EVICTS: Rules = Rules { evicts: true, ..RULES };
+pub const EVICTS: Rules = Rules { evicts: true, ..RULES };
 
 const fn setup(name: &'static str, keys: u8, near: bool, rules: Rules, kinds: &'static [Kind]) -> Setup {
     let capacity = if rules.evicts { 2 } else { u64::MAX };
     let stripes = if near { 1 } else { 4 };
-    Setup { name, keys, threads: 3, capacity, stripes, near, grouped: false, rules, kinds }
+    let threads = if keys == 4 { 4 } else { 3 };
+    Setup { name, keys, threads, capacity, stripes, near, grouped: false, rules, kinds }
 }
 
 const WRITES: &[Kind] = &[Read, Read, Read, Write, Write, Swap, Swap, Swap, Remove, Sweep, Many];

@@ -103,7 +103,10 @@ impl Player<'_> {
         });
         let key = plan.key;
         match (run.get(), given) {
-            (Run::NotBegun, Some(Ok(Ok(value)))) => self.log.act(&call, key, Act::Loaded(value.id)),
+            (Run::NotBegun, Some(Ok(Ok(value)))) => {
+                let began = refreshes(plan.loader).then(|| self.log.began(&call));
+                self.log.act(&call, key, Act::Loaded { id: value.id, began });
+            }
             (Run::NotBegun, Some(Ok(Err(LoadError::Failed(error))))) => self.log.act(&call, key, Act::LoadFailed(error)),
             (Run::NotBegun, None) => {}
             (Run::Brought(load, value, asked), Some(Ok(Ok(given)))) => {
@@ -169,8 +172,7 @@ impl Player<'_> {
     /// The loader begins.
     fn lead(&self, plan: &Loading, call: &Call, run: &Cell<Run>, asked: u64) -> Load {
         let load = self.log.recorder.number();
-        let refresh = matches!(plan.loader, Loader::Refresh | Loader::Reload);
-        self.log.act(call, plan.key, Act::Lead { load, refresh, asked });
+        self.log.act(call, plan.key, Act::Lead { load, refresh: refreshes(plan.loader), asked });
         run.set(Run::Begun(load));
         load
     }
@@ -204,7 +206,7 @@ impl Player<'_> {
         let (call, key, asked) = (self.log.begin("get_or_lease"), plan.key, self.log.recorder.time());
         let patience = if plan.waits { None } else { Some(Duration::ZERO) };
         let lease = match self.cache.get_or_lease(&key, patience) {
-            Leased::Value(value) => return self.log.act(&call, key, Act::Loaded(value.id)),
+            Leased::Value(value) => return self.log.act(&call, key, Act::Loaded { id: value.id, began: None }),
             Leased::Lease(lease) => lease,
             Leased::TimedOut if !plan.waits => return,
             other => unreachable!("{other:?}"),
@@ -293,6 +295,10 @@ impl Player<'_> {
         }
         result
     }
+}
+
+fn refreshes(loader: Loader) -> bool {
+    matches!(loader, Loader::Refresh | Loader::Reload)
 }
 
 fn name(loader: Loader) -> &'static str {
