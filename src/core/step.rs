@@ -127,7 +127,7 @@ impl<K, V> Core<K, V> {
     #[inline(always)]
     fn lock_all<'a>(&'a self, numbers: &[usize], all: &mut SmallVec<[Inside<'a, K, V>; 4]>) {
         let inside = |number| Inside { core: self, locked: self.table.stripe_number(number).lock(), grown: false };
-        if is_broken(Broken::LockOrder) && next_number() % 2 == 0 {
+        if is_broken(Broken::LockOrder) && next_number().is_multiple_of(2) {
             all.extend(numbers.iter().rev().copied().map(inside));
             return all.reverse();
         }
