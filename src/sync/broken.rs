@@ -60,6 +60,8 @@ pub enum Broken {
     Revision,
     /// A snapshot does not look whether all that it has read is there still.
     SecondLook,
+    /// An entry's slot is there before its tag: the short way to it sees it before the long way.
+    SlotLast,
     /// A write that names its source is taken for news, whatever is there.
     Source,
     /// What leaves leaves no tombstone: older versions of it come back.
@@ -103,6 +105,7 @@ impl Broken {
         Broken::OneWriter,
         Broken::Revision,
         Broken::SecondLook,
+        Broken::SlotLast,
         Broken::Source,
         Broken::Tombstone,
         Broken::Turn,
