@@ -28,7 +28,7 @@ use faces::async_faces;
 use harness::watched_for;
 
 fn watched(test: impl FnOnce() + Send + 'static) {
-    watched_for(Duration::from_secs(400), test);
+    watched_for(Duration::from_secs(200), test);
 }
 
 const KEY: u64 = 7;

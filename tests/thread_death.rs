@@ -9,6 +9,10 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::mem::forget;
 use std::sync::Arc;
+use std::sync::Barrier;
+use std::sync::mpsc::Receiver;
+use std::sync::mpsc::Sender;
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
@@ -251,6 +255,105 @@ fn every_call_can_be_made_while_the_thread_is_torn_down() {
             let world = Arc::clone(&stage.world);
             drop(stage);
             assert_eq!(world.census.alive(), 0);
+        }
+    });
+}
+
+/// Stands in a closure when its thread is torn down.
+struct Stands(Option<(Values, Sender<()>, Receiver<()>)>);
+
+impl Drop for Stands {
+    fn drop(&mut self) {
+        let Some((cache, here, go)) = self.0.take() else { return };
+        let read = cache.with(&KEY, |value| {
+            here.send(()).expect("somebody waits");
+            go.recv().expect("somebody says so");
+            value.id()
+        });
+        // A panic here would end the process.
+        assert_eq!(read, Some(KEY));
+    }
+}
+
+thread_local! {
+    static STANDS: RefCell<Stands> = const { RefCell::new(Stands(None)) };
+}
+
+/// The number by which the cache knows a thread is another's when the first is torn down: what the first still reads is kept all the same.
+#[test]
+fn what_a_thread_reads_while_it_is_torn_down_is_not_dropped_meanwhile() {
+    watched(|| {
+        let (cache, _, census) = build();
+        cache.insert(ABSENT, census.value(ABSENT));
+        let ((here, standing), (go, wait)) = (channel(), channel());
+        let theirs = cache.clone();
+        let ending = thread::spawn(move || {
+            STANDS.with_borrow_mut(|stands| stands.0 = Some((theirs.clone(), here, wait)));
+            theirs.with(&KEY, |_| ());
+        });
+        standing.recv().expect("it comes there");
+        let alive = census.alive();
+        // As many threads as could have the number.
+        let others: Vec<_> = (0..8)
+            .map(|_| {
+                let theirs = cache.clone();
+                thread::spawn(move || (0..10).for_each(|_| _ = theirs.with(&ABSENT, Counted::id)))
+            })
+            .collect();
+        others.into_iter().for_each(|other| other.join().expect("it ends well"));
+        cache.invalidate(&KEY);
+        cache.reclaim();
+        assert_eq!(census.alive(), alive, "dropped while it is read");
+        go.send(()).expect("it waits");
+        ending.join().expect("it ends well");
+        judge(cache, &census, 0, "read to the end");
+    });
+}
+
+const READS_EACH: u64 = 100_000;
+
+fn read_often(cache: &Values) {
+    (0..READS_EACH).for_each(|_| assert_eq!(cache.with(&KEY, Counted::id), Some(KEY)));
+}
+
+/// Reads when its thread is torn down, at the same time as another.
+struct ReadsAtTheEnd(Option<(Values, Sender<()>, Arc<Barrier>)>);
+
+impl Drop for ReadsAtTheEnd {
+    fn drop(&mut self) {
+        let Some((cache, here, together)) = self.0.take() else { return };
+        here.send(()).expect("somebody waits");
+        together.wait();
+        read_often(&cache);
+    }
+}
+
+thread_local! {
+    static READS_LAST: RefCell<ReadsAtTheEnd> = const { RefCell::new(ReadsAtTheEnd(None)) };
+}
+
+/// What is written for a thread alone, by plain loads and stores, is not written by another beside it, though he has its number.
+#[test]
+fn the_number_of_a_thread_is_not_used_by_it_after_it_was_given_back() {
+    watched(|| {
+        for _ in 0..5 {
+            let (cache, _, census) = build();
+            let ((here, last), together) = (channel(), Arc::new(Barrier::new(2)));
+            let (theirs, with_them) = (cache.clone(), Arc::clone(&together));
+            let ending = thread::spawn(move || {
+                READS_LAST.with_borrow_mut(|reads| reads.0 = Some((theirs.clone(), here, with_them)));
+                theirs.with(&KEY, |_| ());
+            });
+            last.recv().expect("it comes there");
+            let theirs = cache.clone();
+            let other = thread::spawn(move || {
+                theirs.with(&KEY, |_| ());
+                together.wait();
+                read_often(&theirs);
+            });
+            [ending, other].into_iter().for_each(|thread| thread.join().expect("it ends well"));
+            assert_eq!(cache.stats().hits, 2 + 2 * READS_EACH, "hits were lost");
+            judge(cache, &census, 0, "numbers given back");
         }
     });
 }

@@ -25,6 +25,7 @@ use injection::bell::Actor;
 use injection::bell::Loading;
 use injection::bell::run_to_the_end;
 use injection::stage::ABSENT;
+use injection::stage::DUE;
 use injection::stage::Kind;
 use injection::stage::Stage;
 use injection::world::Broken;
@@ -115,6 +116,24 @@ fn a_lease_is_handed_on_where_the_drop_of_the_error_before_it_panics() {
 #[test]
 fn a_lease_is_handed_on_where_the_drop_of_a_waker_panics() {
     watched(|| assert!((1..).take_while(|&n| comes_after(true, Hook::DropWaker, n)).count() > 1));
+}
+
+/// What is due is loaded by its caller, who drops what he found first. Gives whether that panicked at the `n`-th drop.
+fn load_again(n: u64) -> bool {
+    let stage = Stage::new(Kind::Due);
+    stage.tries(format!("the drop of a value panics at call {n}"));
+    stage.prepare();
+    stage.world.arm(Hook::DropValue, n);
+    stage.attempt(|| drop(stage.cache.get_with(&stage.key(DUE), || stage.value(DUE))));
+    let fired = stage.world.disarm();
+    stage.forgive(1);
+    stage.judge();
+    fired
+}
+
+#[test]
+fn a_lease_to_load_again_is_given_up_where_the_drop_of_the_old_value_panics() {
+    watched(|| assert!((1..).take_while(|&n| load_again(n)).count() > 1));
 }
 
 /// The waker of an executor that is broken.

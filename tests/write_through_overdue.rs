@@ -6,13 +6,16 @@ mod common;
 mod faces;
 mod through;
 
+use std::future::pending;
 use std::time::Duration;
 
+use brindle::Cache;
 use brindle::Clock;
 use brindle::Loaded;
 use brindle::MockClock;
 use brindle::WhileWriting;
 
+use common::Flat;
 use common::executor::Boxed;
 use common::executor::Task;
 use common::watched;
@@ -141,6 +144,34 @@ fn what_an_overdue_write_may_have_replaced_is_nobodys_ground_to_build_on() {
                 judge(next.end(Finish::Fail), Finish::Fail, "the next");
                 reads(&cache, None, "after the next");
             }
+        }
+    });
+}
+
+/// Keys of one hash have lines of their own, and of their entries the right one goes.
+#[test]
+fn an_overdue_write_is_about_its_own_key_whatever_its_hash() {
+    watched(|| {
+        for meanwhile in MEANWHILE {
+            let (clock, hand) = Clock::mock();
+            let builder = Cache::builder().stripes(1).while_writing(meanwhile).clock(clock).load_timeout(TIMEOUT);
+            let cache: Cache<u64, u64, Flat> = builder.hasher(Flat).build().unwrap();
+            let others = KEY + 1..KEY + 4;
+            others.clone().for_each(|key| _ = cache.insert(key, key));
+            cache.insert(KEY, FIRST);
+            let inside = cache.clone();
+            let mut leaked = Task::new(boxed(async move {
+                _ = inside.write_through_async(KEY, |_| pending::<Result<Loaded<u64>, ()>>()).await;
+            }));
+            leaked.pends();
+            std::mem::forget(leaked);
+            let write = |_| Ok::<_, ()>(Loaded::new(WRITTEN));
+            assert!(matches!(wrote(cache.write_through(KEY + 1, write)), Wrote::Stored(_)), "another key's turn is at once");
+            // Whoever takes the lock finds out, though nothing else depends on time here.
+            hand.advance(TIMEOUT + A_LITTLE);
+            (100..110).for_each(|key| _ = cache.insert(key, key));
+            assert_eq!(cache.get(&KEY), None, "{meanwhile:?}");
+            assert!(others.clone().all(|key| cache.contains_key(&key)), "{meanwhile:?}");
         }
     });
 }

@@ -13,10 +13,11 @@ use crate::epoch::Shared;
 use crate::row;
 use crate::row::Row;
 
-/// What a cache may take for itself: so much in any case, and for each key and each tombstone.
-const MEMORY: usize = 2 << 20;
-const MEMORY_A_KEY: usize = 1024;
-const MEMORY_A_TOMBSTONE: usize = 128;
+/// What a cache may take for itself: so much in any case, and for each key, each tombstone and each notice.
+const MEMORY: u64 = 2 << 20;
+const MEMORY_A_KEY: u64 = 1024;
+const MEMORY_A_TOMBSTONE: u64 = 128;
+const MEMORY_A_NOTICE: u64 = 256;
 
 /// Lets everybody pause, and looks.
 pub(crate) fn look(shared: &Shared, cache: &Cache<u64, Row>, background: Option<&Background>) {
@@ -41,8 +42,10 @@ fn numbers(shared: &Shared, cache: &Cache<u64, Row>, stats: &Stats) -> Vec<(&'st
     // A lost lease keeps what those who waited for it were given instead.
     let (len, guards, leases) = (stats.len as u64, shared.guards.load(SeqCst), shared.leases.load(SeqCst));
     let left = stats.replaced + stats.invalidated + stats.evicted + stats.expired + stats.cleared;
-    let memory = MEMORY + shared.plan.keys as usize * MEMORY_A_KEY + shared.plan.tombstones * MEMORY_A_TOMBSTONE;
     let told = if shared.plan.listener { left } else { 0 };
+    let memory = MEMORY + shared.plan.keys * MEMORY_A_KEY + shared.plan.tombstones as u64 * MEMORY_A_TOMBSTONE;
+    // While the thread that tells the listener is not let run, all that leaves waits for it, and the room that it takes is kept.
+    let memory = memory + told * MEMORY_A_NOTICE;
     let panics = shared.heard.panics();
     // What is pending stays, where the capacity is lowered below it too, and where it is removed from the cache.
     let (pending, pending_weight) = shared.pending();
@@ -53,7 +56,7 @@ fn numbers(shared: &Shared, cache: &Cache<u64, Row>, stats: &Stats) -> Vec<(&'st
         ("panics of the listener, as the cache counts them", stats.listener_panics, panics, panics),
         ("values alive: those in the cache, and those that are held", row::alive(), len, len + guards + pending + leases),
         ("loads under way: the leases that were lost", stats.flights as u64, 0, leases),
-        ("`memory_used`", cache.memory_used() as u64, 1, memory as u64),
+        ("`memory_used`", cache.memory_used() as u64, 1, memory),
         ("tombstones", stats.tombstones as u64, 0, tombstones(shared)),
     ]
 }

@@ -86,7 +86,7 @@ impl<K, V> Core<K, V> {
                 self.tally.takeovers.fetch_add(1, Ordering::Relaxed);
                 waiter.into_iter().for_each(Waiter::wake);
             }
-            HandOver::Late if fenced => {
+            HandOver::Late if fenced && !is_broken(Broken::FencedHandOver) => {
                 let _ = flight.land(token, None).map(Crew::wake);
             }
             HandOver::Late | HandOver::Nobody => {}

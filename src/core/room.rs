@@ -71,7 +71,7 @@ impl<K, V> Core<K, V> {
     /// Evicts where it costs least until the cache fits.
     #[cold]
     pub(super) fn settle(&self) {
-        while !self.is_within_capacity() {
+        while !self.is_within_capacity() && !is_broken(Broken::OthersMakeRoom) {
             // Where the first has nothing to evict, the next may.
             if !self.stripes_by_loss().into_iter().any(|number| self.evict_from(number)) {
                 return;

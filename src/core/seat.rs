@@ -112,7 +112,7 @@ impl<K, V> Seat<K, V> {
 
 impl<K, V> Drop for Seat<K, V> {
     fn drop(&mut self) {
-        if let Some(token) = self.flight.leave(self.number) {
+        if let Some(token) = self.flight.leave(self.number).filter(|_| !is_broken(Broken::HandOver)) {
             self.core.hand_over(self.hash, Arc::clone(&self.flight), token);
         }
     }

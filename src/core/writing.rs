@@ -175,7 +175,7 @@ impl<K: Eq, V> Drop for Place<K, V> {
     fn drop(&mut self) {
         // Whoever it needs, it does not any more.
         self.edge = None;
-        if let Some(token) = self.line.leave(self.number) {
+        if let Some(token) = self.line.leave(self.number).filter(|_| !is_broken(Broken::TurnPassed)) {
             resume(self.core.pass_turn(self.hash, &self.line, token));
         }
     }

@@ -164,7 +164,10 @@ where
                     background(lease);
                     Next::Value(stale.value().clone())
                 }
-                None => Next::Lead(lease.begin()),
+                None => {
+                    drop(stale);
+                    Next::Lead(lease.begin())
+                }
             },
         }
     }
@@ -177,7 +180,11 @@ where
                 background(lease);
                 Next::Value(value)
             }
-            None => Next::Lead(lease.begin()),
+            None => {
+                // Before the lease is on its way out, as in `came`.
+                drop(value);
+                Next::Lead(lease.begin())
+            }
         }
     }
 

@@ -49,6 +49,7 @@ pub(crate) use self::barrier::light_barrier;
 #[allow(unreachable_pub, reason = "the models' tests reach it, by the door in `lib.rs`")]
 pub use self::broken::Broken;
 pub(crate) use self::broken::is_broken;
+pub(crate) use self::broken::ordered;
 #[cfg(any(brindle_loom, brindle_shuttle))]
 pub use self::broken::without;
 pub(crate) use self::prefetch::prefetch;

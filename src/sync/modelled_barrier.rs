@@ -8,11 +8,13 @@ use super::broken::is_broken;
 use super::fence;
 
 pub(crate) fn light_barrier() {
-    fence(Ordering::SeqCst);
+    if !is_broken(Broken::LightBarrier) {
+        fence(Ordering::SeqCst);
+    }
 }
 
 pub(crate) fn light_asymmetric_barrier() {
-    fence(Ordering::SeqCst);
+    light_barrier();
 }
 
 pub(super) fn is_asymmetric() -> bool {

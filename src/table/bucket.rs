@@ -9,6 +9,7 @@ use crate::sync::AtomicU64;
 use crate::sync::Broken;
 use crate::sync::Ordering;
 use crate::sync::is_broken;
+use crate::sync::ordered;
 use crate::sync::shown;
 
 /// Entries a bucket can hold.
@@ -62,14 +63,14 @@ impl Bucket {
         }
         self.set_byte(at, tag);
         shown();
-        self.slots[at].store(slot, Ordering::Release);
+        self.slots[at].store(slot, ordered(Broken::BucketOrder, Ordering::Release));
         shown();
     }
 
     /// Puts another slot in the place of the one there. Under the stripe's lock.
     #[inline(always)]
     pub(super) fn swap(&self, at: usize, slot: u32) {
-        self.slots[at].store(slot, Ordering::Release);
+        self.slots[at].store(slot, ordered(Broken::BucketOrder, Ordering::Release));
         shown();
     }
 

@@ -237,7 +237,7 @@ impl<K, V> Locked<'_, K, V> {
         if is_broken(Broken::Fence) {
             return None;
         }
-        if let Some(number) = fences.line {
+        if let Some(number) = fences.line.filter(|_| !is_broken(Broken::LineFence)) {
             self.state.flights.lines.fence(hash, number);
         }
         if is_broken(Broken::Unjoined) {

@@ -311,6 +311,9 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
             self.index().link(node.hash(), slot);
         } else {
             // Before the new value is seen, so that no walk over the entries yields this one after it.
+            if is_broken(Broken::RetiredFirst) {
+                self.index().swap(old, slot);
+            }
             node.retire();
             self.index().swap(old, slot);
         }

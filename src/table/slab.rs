@@ -12,8 +12,10 @@ use crate::sync::AtomicBool;
 use crate::sync::AtomicPtr;
 use crate::sync::AtomicU32;
 use crate::sync::AtomicU64;
+use crate::sync::Broken;
 use crate::sync::IS_MODELLED;
 use crate::sync::Ordering;
+use crate::sync::is_broken;
 use crate::unwind::keep_first;
 use crate::unwind::resume;
 
@@ -29,6 +31,8 @@ const ALIGNMENT: usize = 64;
 /// The first chunk is allocated at the first write, so it is at most this large, and never smaller than a few nodes.
 const FIRST_BYTES: usize = 1 << 20;
 const FEWEST: usize = if IS_MODELLED { 4 } else { 32 };
+/// The logarithm of what every other chunk holds at least.
+const SMALLEST: u32 = if IS_MODELLED { 0 } else { 5 };
 
 struct Chunk<K, V> {
     nodes: *mut Node<K, V>,
@@ -101,7 +105,7 @@ impl<K, V> Slab<K, V> {
             directory: AtomicPtr::new(Box::into_raw(directory)),
             first: AtomicPtr::new(std::ptr::null_mut()),
             first_length: expected.clamp(FEWEST, most) as u32,
-            shift: (expected / 16).max(1).ilog2().clamp(5, 13),
+            shift: (expected / 16).max(1).ilog2().clamp(SMALLEST, 13),
             has_pins: AtomicBool::new(false),
             fresh: AtomicU32::new(0),
         }
@@ -249,7 +253,7 @@ impl<K, V> Slab<K, V> {
         // SAFETY: passed on.
         let (chunk, at) = unsafe { self.chunk(slot) };
         // SeqCst: pairs with the count of the last pin, see `Stripe::unpin`.
-        chunk.pins.get(at).is_some_and(|pins| pins.load(Ordering::SeqCst) != 0)
+        chunk.pins.get(at).is_some_and(|pins| pins.load(Ordering::SeqCst) != 0) && !is_broken(Broken::Pins)
     }
 
     /// A vacant slot. With the lock held. `None` when all slots are in use; an outgrown directory comes with it.

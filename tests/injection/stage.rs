@@ -43,9 +43,11 @@ pub enum Kind {
     Versioned,
     /// Stale values, reloads, errors remembered; loads without a caller run when the test says.
     Fresh,
+    /// The same, but callers load again what is stale or due.
+    Due,
 }
 
-pub const KINDS: [Kind; 4] = [Kind::Plain, Kind::Rich, Kind::Versioned, Kind::Fresh];
+pub const KINDS: [Kind; 5] = [Kind::Plain, Kind::Rich, Kind::Versioned, Kind::Fresh, Kind::Due];
 
 /// Resident when an act begins.
 pub const THERE: u64 = 0;
@@ -91,7 +93,8 @@ impl Stage {
             Kind::Plain => builder.stripes(1),
             Kind::Rich => rich(builder, &world).clock(clock),
             Kind::Versioned => versioned(builder, &world).clock(clock),
-            Kind::Fresh => fresh(builder, &world, &tasks).clock(clock),
+            Kind::Fresh => spawning(fresh(builder, &world), &world, &tasks).clock(clock),
+            Kind::Due => fresh(builder, &world).clock(clock),
         };
         let cache = built.build().expect("valid choices");
         let (panics, lost) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -254,6 +257,7 @@ impl Stage {
     pub fn forgive(&self, most: usize) {
         let left = std::mem::take(&mut *self.tasks());
         drop(left);
+        assert_eq!(self.cache.stats().flights, 0, "flights: {}", self.case());
         self.cache.clear();
         self.cache.reclaim();
         let lost = self.world.census.alive().saturating_sub(self.lost());
@@ -307,9 +311,12 @@ fn versioned(builder: Choosing, world: &Arc<World>) -> Choosing {
     })
 }
 
-fn fresh(builder: Choosing, world: &Arc<World>, tasks: &Arc<Mutex<Vec<BackgroundLoad>>>) -> Choosing {
+fn fresh(builder: Choosing, world: &Arc<World>) -> Choosing {
     let builder = listening(builder, world).stripes(1).time_to_live(LIFE).serve_stale(HOUR).fail_safe();
-    let builder = builder.refresh_after(LIFE / 2).early_refresh(0.01).negative_ttl(LIFE).load_timeout(HOUR);
+    builder.refresh_after(LIFE / 2).early_refresh(0.01).negative_ttl(LIFE).load_timeout(HOUR)
+}
+
+fn spawning(builder: Choosing, world: &Arc<World>, tasks: &Arc<Mutex<Vec<BackgroundLoad>>>) -> Choosing {
     let (spawning, reloading, tasks) = (Arc::clone(world), Arc::clone(world), Arc::clone(tasks));
     builder.spawner(
         move |task| {

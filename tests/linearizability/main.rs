@@ -8,6 +8,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod batches;
 #[cfg(brindle_shuttle)]
 mod broken;
 mod checker;

@@ -48,6 +48,7 @@ pub enum Kind {
     Group,
     Commit,
     Load,
+    LoadMany,
     Refresh,
     Lease,
     Through,
@@ -103,6 +104,8 @@ pub enum Call {
     EndGroup(u8),
     Commit(Vec<(Key, Part)>, Option<u8>),
     Load(Loading),
+    /// Of the key and the one after it.
+    LoadMany(Loading),
     Lease(Leasing),
     Through(Through),
     Capacity(u64),
@@ -261,6 +264,7 @@ impl Chooser<'_> {
     fn call(&mut self) -> Call {
         match self.of(self.setup.kinds) {
             Kind::Load => Call::Load(self.load(&[Loader::GetWith, Loader::GetWith, Loader::TryGetWith, Loader::Load])),
+            Kind::LoadMany => Call::LoadMany(self.load(&[Loader::TryGetWith])),
             Kind::Refresh => Call::Load(self.load(&[Loader::Refresh, Loader::Reload])),
             Kind::Lease => self.lease(),
             Kind::Through => self.through(),
@@ -293,7 +297,7 @@ impl Chooser<'_> {
             Kind::Commit => self.commit(),
             Kind::Capacity => Call::Capacity(1 + self.rng.below(4)),
             Kind::Time => Call::Advance(1 + self.rng.below(6)),
-            Kind::Load | Kind::Refresh | Kind::Lease | Kind::Through => Call::Remove(Way::Invalidate, key),
+            Kind::Load | Kind::LoadMany | Kind::Refresh | Kind::Lease | Kind::Through => Call::Remove(Way::Invalidate, key),
         }
     }
 

@@ -72,6 +72,7 @@ impl<'a> Player<'a> {
             }
             Call::Commit(parts, group) => self.commit(parts, *group),
             Call::Load(loading) => self.load(loading),
+            Call::LoadMany(loading) => self.load_many(loading),
             Call::Lease(leasing) => self.lease(leasing),
             Call::Through(through) => self.write_through(through),
             Call::Capacity(capacity) => self.cache.set_capacity(*capacity),

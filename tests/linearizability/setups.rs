@@ -28,6 +28,7 @@ const WRITES: &[Kind] = &[Read, Read, Read, Write, Write, Swap, Swap, Swap, Remo
 const SOURCES: &[Kind] = &[Read, Read, Source, Source, Source, Source, Write, Swap, Remove];
 const LOADS: &[Kind] = &[Read, Write, Remove, Load, Load, Load, Load, Refresh, Lease, Sweep];
 const SOURCED_LOADS: &[Kind] = &[Read, Source, Source, Remove, Load, Load, Refresh, Lease, Lease];
+const MANY_LOADS: &[Kind] = &[Read, Write, Remove, LoadMany, LoadMany, LoadMany, LoadMany, Load, Refresh, Lease];
 const RELATED: &[Kind] = &[Read, Many, Snapshot, Snapshot, Write, Swap, Remove, Commit, Commit, Commit];
 const RELATED_LOADS: &[Kind] = &[Read, Snapshot, Write, Remove, Commit, Commit, Load, Load, Lease, Source];
 const GROUPS: &[Kind] = &[Read, Read, Write, Group, Group, Load, Load, Load, Lease, Refresh];
@@ -37,7 +38,7 @@ const LATE: &[Kind] = &[Read, Write, Remove, Time, Time, Load, Load, Load, Lease
 const THROUGH: &[Kind] = &[Read, Read, Write, Remove, Through, Through, Through, Load, Load, Lease];
 const SOURCED_THROUGH: &[Kind] = &[Read, Source, Source, Remove, Through, Through, Load, Load, Group];
 const ALL: &[Kind] =
-    &[Read, Many, Snapshot, Write, Swap, Remove, Sweep, Group, Commit, Load, Load, Refresh, Lease, Through, Capacity];
+    &[Read, Many, Snapshot, Write, Swap, Remove, Sweep, Group, Commit, Load, LoadMany, Refresh, Lease, Through, Capacity];
 
 /// Each is played as often as any other.
 pub fn setups() -> Vec<Setup> {
@@ -56,6 +57,8 @@ pub fn setups() -> Vec<Setup> {
         setup("loads and evictions", 4, true, EVICTS, LOADS),
         setup("loads and sources", 2, false, RULES, SOURCED_LOADS),
         setup("loads and floors", 4, true, sources(Memory::Floors), SOURCED_LOADS),
+        setup("loads of many keys", 2, true, RULES, MANY_LOADS),
+        setup("loads of many keys and evictions", 4, false, EVICTS, MANY_LOADS),
         setup("related keys", 3, false, RULES, RELATED),
         setup("related keys in one stripe", 3, true, RULES, RELATED),
         setup("related keys and evictions", 4, true, EVICTS, RELATED),

@@ -103,7 +103,7 @@ impl Spec<'_> {
             }
             Act::Loaded { id, began } => {
                 // Of an entry with a source the load may have brought an older state: then the entry is the answer.
-                let may_be_newer = state.entry.is_some_and(|entry| entry.source > 0);
+                let may_be_newer = state.entry.is_some_and(|entry| entry.vague || entry.source > 0);
                 let will_do = began.is_none_or(|began| may_be_newer || self.history.is_since(id, began));
                 state.sees(Seen::Value(id)) && will_do || self.brings(&state, Brought::Value(id))
             }

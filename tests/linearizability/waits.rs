@@ -49,13 +49,13 @@ enum Run {
 }
 
 /// What a panic of ours carries.
-struct Planned;
+pub struct Planned;
 
 /// What came of a call: `None` if it was given up.
-type Given<T> = Option<Result<T, Planned>>;
+pub type Given<T> = Option<Result<T, Planned>>;
 
 /// Makes a call that is a future, in one of three ways.
-fn drive<T>(patience: Patience, future: impl Future<Output = T>, dropping: impl FnOnce()) -> Option<T> {
+pub fn drive<T>(patience: Patience, future: impl Future<Output = T>, dropping: impl FnOnce()) -> Option<T> {
     let Patience::Cancelled(polls) = patience else { return Some(block_on(future)) };
     let mut future = Box::pin(future);
     for _ in 0..polls {
@@ -69,7 +69,7 @@ fn drive<T>(patience: Patience, future: impl Future<Output = T>, dropping: impl 
 }
 
 /// Pends once.
-struct Pend(bool);
+pub struct Pend(pub bool);
 
 impl Future for Pend {
     type Output = ();
@@ -83,7 +83,7 @@ impl Future for Pend {
     }
 }
 
-fn caught<T>(call: impl FnOnce() -> Option<T>) -> Given<T> {
+pub fn caught<T>(call: impl FnOnce() -> Option<T>) -> Given<T> {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(value) => value.map(Ok),
         Err(panic) if panic.is::<Planned>() => Some(Err(Planned)),
