@@ -1,17 +1,15 @@
 //! A cache and its model, call by call.
 
-use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::{Arc, Mutex};
 
 use brindle::{Cache, Cause, Clock, EntryRef, EqualSource, MockClock, Ordering, Version, WhenForgotten};
 
-use crate::input::{Call, Expect, Key, Setup, Weight};
-use crate::loads::Held;
-use crate::model::{Claim, Model};
+use crate::Hasher;
+use crate::input::{Key, Weight};
+use crate::ops::call::{Call, Expect, Setup};
+use crate::ops::loads::Held;
+use crate::ops::model::{Claim, Model};
 use crate::tracked::{Ledger, Tracked};
-
-/// The same in every run, so that what fails fails again.
-pub type Hasher = BuildHasherDefault<DefaultHasher>;
 
 pub struct Trial {
     pub setup: Setup,

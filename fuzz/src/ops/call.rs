@@ -1,8 +1,10 @@
 //! What the fuzzer's bytes mean.
 
-use std::time::Duration;
+use arbitrary::Arbitrary;
 
-use arbitrary::{Arbitrary, Result, Unstructured};
+use crate::input::{Capacity, Group, Groups, Key, Script, Source, Stripes, Time, Weight};
+
+pub type Input = Script<Setup, Call>;
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub struct Setup {
@@ -20,23 +22,6 @@ pub struct Setup {
     pub tombstone_ttl: Time,
     /// Guards are looked at once more after the cache is gone.
     pub guards_outlive: bool,
-}
-
-#[derive(Debug)]
-pub struct Input {
-    pub setup: Setup,
-    pub calls: Vec<Call>,
-}
-
-impl<'a> Arbitrary<'a> for Input {
-    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
-        let setup = u.arbitrary()?;
-        let mut calls = Vec::new();
-        while !u.is_empty() {
-            calls.push(u.arbitrary()?);
-        }
-        Ok(Self { setup, calls })
-    }
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -143,88 +128,4 @@ pub enum Decide {
     Put,
     Remove,
     Keep,
-}
-
-/// Most keys are one of a few, so that calls meet; the rest make the table grow.
-#[derive(Clone, Copy, Debug)]
-pub struct Key(pub u8);
-
-impl<'a> Arbitrary<'a> for Key {
-    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
-        let byte = u8::arbitrary(u)?;
-        Ok(Self(if byte < 192 { byte % 12 } else { byte }))
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-pub struct Weight(pub u64);
-
-impl<'a> Arbitrary<'a> for Weight {
-    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
-        let byte = u8::arbitrary(u)?;
-        Ok(Self(u64::from(if byte < 224 { byte % 6 } else { byte })))
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-pub struct Capacity(pub u64);
-
-impl<'a> Arbitrary<'a> for Capacity {
-    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
-        let byte = u8::arbitrary(u)?;
-        Ok(Self(u64::from(if byte < 128 { byte % 16 } else { byte })))
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-pub struct Source(pub u64);
-
-impl<'a> Arbitrary<'a> for Source {
-    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
-        Ok(Self(u64::from(u8::arbitrary(u)? % 16)))
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-pub struct Stripes(pub usize);
-
-impl<'a> Arbitrary<'a> for Stripes {
-    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
-        Ok(Self(1 << (u8::arbitrary(u)? % 4)))
-    }
-}
-
-/// One of eight.
-#[derive(Clone, Copy, Debug)]
-pub struct Group(pub u8);
-
-impl<'a> Arbitrary<'a> for Group {
-    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
-        Ok(Self(u8::arbitrary(u)? % 8))
-    }
-}
-
-/// A bit for each group.
-#[derive(Arbitrary, Clone, Copy, Debug, Default)]
-pub struct Groups(pub u8);
-
-impl Groups {
-    pub fn holds(self, Group(group): Group) -> bool {
-        self.0 >> group & 1 == 1
-    }
-
-    pub fn all(self) -> impl Iterator<Item = u8> {
-        (0..8).filter(move |&group| self.holds(Group(group)))
-    }
-}
-
-/// From nanoseconds to hours: a few bits, shifted.
-#[derive(Clone, Copy, Debug)]
-pub struct Time(pub Duration);
-
-impl<'a> Arbitrary<'a> for Time {
-    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
-        let byte = u8::arbitrary(u)?;
-        Ok(Self(Duration::from_nanos(u64::from(byte % 8) << (byte / 8 + byte % 7))))
-    }
 }

@@ -2,10 +2,12 @@
 
 use brindle::{Expected, Transaction, TransactionError, Version, WhyAborted};
 
-use crate::input::{Body, Expect, Group, Groups, Key, Source, Step, Weight};
-use crate::model::Claim;
+use crate::Hasher;
+use crate::input::{Group, Groups, Key, Source, Weight};
+use crate::ops::call::{Body, Expect, Step};
+use crate::ops::model::Claim;
+use crate::ops::trial::Trial;
 use crate::tracked::Tracked;
-use crate::trial::{Hasher, Trial};
 
 /// What a step wrote, or read.
 struct Done {

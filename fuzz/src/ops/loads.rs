@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use brindle::{Lease, Leased, Loaded, WhyUnfilled};
 
-use crate::input::{Ends, Loader, Source};
-use crate::model::Claim;
+use crate::input::Source;
+use crate::ops::call::{Ends, Loader};
+use crate::ops::model::Claim;
+use crate::ops::trial::{Trial, name};
 use crate::tracked::Tracked;
-use crate::trial::{Trial, name};
 
 /// Leases kept at once.
 const LEASES: usize = 4;

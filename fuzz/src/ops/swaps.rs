@@ -2,9 +2,10 @@
 
 use brindle::{Computed, Expected, Op, Version};
 
-use crate::input::{Decide, Key, Weight};
-use crate::model::Claim;
-use crate::trial::{Trial, name};
+use crate::input::{Key, Weight};
+use crate::ops::call::Decide;
+use crate::ops::model::Claim;
+use crate::ops::trial::{Trial, name};
 
 impl Trial {
     pub fn swap(&mut self, Key(key): Key, Weight(weight): Weight, expected: Option<Version>) {

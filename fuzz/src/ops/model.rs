@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use brindle::{Cause, Version};
 
-use crate::input::{Group, Groups, Setup};
+use crate::input::{Group, Groups};
+use crate::ops::call::Setup;
 
 pub struct Model {
     setup: Setup,
