@@ -2,10 +2,17 @@
 
 use std::hash::{BuildHasherDefault, DefaultHasher};
 
+pub mod behind;
 pub mod events;
+/// The tests', for tasks that are polled by hand.
+#[path = "../../tests/common/executor.rs"]
+pub mod executor;
+pub mod expiry;
 pub mod input;
+pub mod interleave;
 pub mod ops;
 pub mod policy;
+mod time;
 pub mod tracked;
 
 /// The same in every run, so that what fails fails again.
