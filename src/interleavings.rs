@@ -2,6 +2,8 @@
 //! readers can see. Every schedule of so many reads is run.
 
 use std::cell::RefCell;
+use std::hash::BuildHasher;
+use std::hash::Hasher;
 use std::rc::Rc;
 
 use crate::cache::Cache;
@@ -159,5 +161,63 @@ fn single_operations_show_a_mix_soon() {
     for setting in SETTINGS {
         let (schedules, mixed) = run(setting, 2, one_by_one);
         assert!(mixed, "{setting:?}, {schedules} schedules");
+    }
+}
+
+/// Hashes a number to itself but for the last byte, which is the same for all: its tag.
+#[derive(Clone)]
+struct Tagged(u8);
+
+struct Tagging(u64);
+
+/// One change of a key.
+type Change = fn(&Cache<u64, u64, Tagged>);
+
+impl BuildHasher for Tagged {
+    type Hasher = Tagging;
+
+    fn build_hasher(&self) -> Tagging {
+        Tagging(u64::from(self.0))
+    }
+}
+
+impl Hasher for Tagging {
+    fn write(&mut self, _: &[u8]) {}
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 |= number << 8;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+#[test]
+fn both_ways_to_an_entry_see_the_same_at_every_moment() {
+    let changes: [Change; 6] = [
+        |cache| _ = cache.insert(1, 1),
+        |cache| _ = cache.insert(1, 2),
+        |cache| _ = cache.invalidate(&1),
+        |cache| cache.transaction(|t| t.insert(1, 3)).unwrap(),
+        |cache| cache.transaction(|t| t.insert(1, 4)).unwrap(),
+        |cache| cache.clear(),
+    ];
+    for tag in [0, 1, 200] {
+        let cache = Rc::new(Cache::builder().hasher(Tagged(tag)).stripes(1).build().unwrap());
+        for (number, change) in changes.iter().enumerate() {
+            let (reader, moments) = (Rc::clone(&cache), Rc::new(RefCell::new(0)));
+            let seen = Rc::clone(&moments);
+            let look = move || {
+                // A read within another goes the long way.
+                let outer = reader.core().table.readers.enter();
+                let long = reader.get(&1);
+                drop(outer);
+                *seen.borrow_mut() += 1;
+                assert_eq!(reader.get(&1), long, "tag {tag}, change {number}");
+            };
+            whenever_shown(look, || change(&cache));
+            assert!(*moments.borrow() > 0, "nothing was looked at in change {number}");
+        }
     }
 }

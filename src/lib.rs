@@ -88,6 +88,8 @@ pub mod guide;
 mod interleavings;
 mod lineage;
 mod loaded;
+#[cfg(all(test, brindle_loom))]
+mod models;
 mod policy;
 mod rule;
 mod sync;
@@ -151,6 +153,14 @@ pub use crate::rule::version::Version;
 pub use crate::time::Clock;
 pub use crate::time::MockClock;
 pub use crate::time::TimeSource;
+
+/// For the models' tests: mechanisms that can be taken out, to see that the proofs notice.
+#[cfg(any(brindle_loom, brindle_shuttle))]
+#[doc(hidden)]
+pub mod broken {
+    pub use crate::sync::Broken;
+    pub use crate::sync::without;
+}
 
 /// The examples of the README are run with those of the documentation.
 #[cfg(doctest)]

@@ -11,9 +11,12 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::marker::PhantomData;
 
-use crate::sync::AtomicU64;
+use crate::sync::Broken;
 use crate::sync::Mutex;
-use crate::sync::Ordering;
+use crate::sync::Sequence;
+use crate::sync::global;
+use crate::sync::is_broken;
+use crate::sync::thread_local;
 
 /// Loads within each other that are noted in place.
 const NOTED: usize = 8;
@@ -24,7 +27,9 @@ thread_local! {
     static DEEPER: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
 }
 
-static EDGES: Mutex<Option<HashMap<u64, Vec<Need>>>> = Mutex::new(None);
+global! {
+    static EDGES: Mutex<Option<HashMap<u64, Vec<Need>>>> = Mutex::new(None);
+}
 
 /// While it lives, the code on this thread is part of a load. Frames of a thread end in the reverse order, or together.
 pub(crate) struct Frame {
@@ -35,12 +40,12 @@ pub(crate) struct Frame {
 impl Frame {
     #[inline]
     pub(crate) fn enter(number: u64) -> Self {
-        let depth = DEPTH.get();
+        let depth = DEPTH.with(Cell::get);
         match OUTER.with(|outer| outer.get(depth).map(|place| place.set(number))) {
             Some(()) => {}
             None => enter_deeper(number),
         }
-        DEPTH.set(depth + 1);
+        DEPTH.with(|own| own.set(depth + 1));
         Frame { _thread: PhantomData }
     }
 }
@@ -54,8 +59,8 @@ fn enter_deeper(number: u64) {
 impl Drop for Frame {
     #[inline]
     fn drop(&mut self) {
-        let depth = DEPTH.get() - 1;
-        DEPTH.set(depth);
+        let depth = DEPTH.with(Cell::get) - 1;
+        DEPTH.with(|own| own.set(depth));
         if depth >= NOTED {
             let _ = DEEPER.try_with(|deeper| deeper.borrow_mut().pop());
         }
@@ -64,7 +69,7 @@ impl Drop for Frame {
 
 /// The loads that the running code is part of.
 fn inside() -> Vec<u64> {
-    let depth = DEPTH.get();
+    let depth = DEPTH.with(Cell::get);
     let mut numbers = OUTER.with(|outer| outer.iter().take(depth).map(Cell::get).collect::<Vec<_>>());
     if depth > NOTED {
         let _ = DEEPER.try_with(|deeper| numbers.extend_from_slice(&deeper.borrow()));
@@ -74,7 +79,7 @@ fn inside() -> Vec<u64> {
 
 /// Is the running code part of this load?
 pub(crate) fn is_inside(number: u64) -> bool {
-    DEPTH.get() > 0 && inside().contains(&number)
+    DEPTH.with(Cell::get) > 0 && inside().contains(&number)
 }
 
 /// While it lives, the loads that some code is part of need another. In a box, as most loads have none.
@@ -97,19 +102,18 @@ pub(crate) struct Cycle;
 
 /// The running code needs load `number` to end. `None` if it is part of no load itself.
 pub(crate) fn need(number: u64) -> Result<Option<Edge>, Cycle> {
-    if DEPTH.get() == 0 { Ok(None) } else { draw(inside(), number).map(Some) }
+    if DEPTH.with(Cell::get) == 0 || is_broken(Broken::Circles) { Ok(None) } else { draw(inside(), number).map(Some) }
 }
 
 #[cold]
 fn draw(from: Vec<u64>, number: u64) -> Result<Edge, Cycle> {
-    static NUMBERS: AtomicU64 = AtomicU64::new(1);
+    static NUMBERS: Sequence = Sequence::new();
     let mut edges = EDGES.lock();
     let edges = edges.get_or_insert_default();
     if reaches(edges, number, &from) {
         return Err(Cycle);
     }
-    // Relaxed: numbers need only differ.
-    let edge = NUMBERS.fetch_add(1, Ordering::Relaxed);
+    let edge = NUMBERS.next();
     from.iter().for_each(|&from| edges.entry(from).or_default().push(Need { edge, to: number }));
     Ok(Edge(Box::new(Ends { number: edge, from })))
 }
@@ -184,6 +188,10 @@ mod tests {
         assert!((0..3 * NOTED as u64).all(|at| is_inside(ONE - at)));
         drop(frames);
         assert!((0..3 * NOTED as u64).all(|at| !is_inside(ONE - at)));
+        // Nor are they when others go as deep.
+        let others: Vec<Frame> = (0..3 * NOTED as u64).map(|_| Frame::enter(THREE - 100)).collect();
+        assert!((0..3 * NOTED as u64).all(|at| !is_inside(ONE - at)));
+        drop(others);
     }
 
     #[test]

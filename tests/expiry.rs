@@ -69,6 +69,18 @@ impl<K, V> Expiry<K, V> for OnCreate {
 }
 
 #[test]
+fn what_the_policy_comes_to_watch_expires_as_before() {
+    let (builder, hand) = mocked();
+    let cache = builder.max_capacity(1 << 20).time_to_live(SECOND).build().unwrap();
+    (0..20).for_each(|key| drop(cache.insert(key, key)));
+    // Of a small cache it watches every key.
+    cache.set_capacity(100);
+    assert!((0..20).all(|key| cache.get(&key) == Some(key)));
+    hand.advance(SECOND);
+    assert!((0..20).all(|key| cache.get(&key).is_none()));
+}
+
+#[test]
 fn served_until_the_last_nanosecond_and_not_at_the_deadline() {
     for (name, cache, hand) in caches_due_at(SECOND) {
         hand.advance(SECOND - NANO);

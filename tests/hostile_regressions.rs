@@ -1,4 +1,4 @@
-//! Loads in bad company that went wrong once: `Eq`, clocks and wakers that panic or do something else meanwhile, drops that call the cache, threads
+//! Loads and writes in bad company that went wrong once: `Eq`, clocks and wakers that panic or do something else meanwhile, drops that call the cache, threads
 //! that are being torn down. Whoever waits is freed all the same, and nothing of the user's runs under a lock.
 
 mod common;
@@ -29,6 +29,7 @@ use brindle::Leased;
 use brindle::TimeSource;
 
 use common::Flat;
+use common::Itself;
 use common::executor::Task;
 use common::executor::oneshot;
 use common::watched;
@@ -163,6 +164,80 @@ fn a_clock_that_panics_when_a_load_fails_keeps_nobody_waiting() {
         broken.store(false, SeqCst);
         assert!(waiter.is_woken(), "the waiter is forgotten");
         assert_eq!(waiter.ends(), 7);
+    });
+}
+
+/// Looks into every stripe of the cache when it is asked by a thread that says so: a hang, if that is under the lock.
+struct LooksInside;
+
+thread_local! {
+    static LOOKS_INTO: RefCell<Option<Cache<Key, u64, Itself>>> = const { RefCell::new(None) };
+}
+
+impl TimeSource for LooksInside {
+    fn now(&self) -> Duration {
+        LOOKS_INTO.with_borrow(|cache| cache.as_ref().map(Cache::stats));
+        Duration::from_secs(1)
+    }
+}
+
+/// A full cache of two stripes in which nothing depends on time yet.
+fn looked_into() -> Cache<Key, u64, Itself> {
+    let builder = Cache::builder().stripes(2).max_capacity(4).hasher(Itself);
+    let cache = builder.clock(Clock::from_source(LooksInside)).build().unwrap();
+    for key in 0..4 {
+        cache.insert(Key(key), key);
+    }
+    cache
+}
+
+/// A key of the other stripe than the small ones.
+const ELSEWHERE: Key = Key(1 << 48);
+
+#[test]
+fn a_plain_write_that_evicts_asks_the_clock_under_no_lock() {
+    watched(|| {
+        let cache = looked_into();
+        LOOKS_INTO.set(Some(cache.clone()));
+        // From here on time matters, though not to the stripe that is written.
+        cache.invalidate_at(&ELSEWHERE, 1);
+        for key in 10..30 {
+            cache.insert(Key(key), key);
+        }
+        assert!(cache.stats().evicted > 0);
+    });
+}
+
+#[test]
+fn nor_does_one_that_was_waiting_for_the_lock_when_time_began_to_matter() {
+    watched(|| {
+        // Whether the writer has come as far as the lock cannot be seen: often enough he has.
+        for _ in 0..50 {
+            let cache = looked_into();
+            thread::scope(|scope| {
+                let (inside, held) = channel();
+                let (release, gate) = channel::<()>();
+                let (about, coming) = channel();
+                let cache = &cache;
+                scope.spawn(move || {
+                    on_eq(move || {
+                        inside.send(()).unwrap();
+                        gate.recv().unwrap();
+                    });
+                    cache.insert(Key(3), 3);
+                });
+                held.recv().unwrap();
+                scope.spawn(move || {
+                    LOOKS_INTO.set(Some(cache.clone()));
+                    about.send(()).unwrap();
+                    cache.insert(Key(10), 10);
+                });
+                coming.recv().unwrap();
+                (0..20).for_each(|_| thread::yield_now());
+                cache.invalidate_at(&ELSEWHERE, 1);
+                release.send(()).unwrap();
+            });
+        }
     });
 }
 

@@ -285,3 +285,19 @@ fn clear_takes_all_out_and_the_cache_goes_on() {
         }
     });
 }
+
+#[test]
+fn a_walk_yields_nothing_that_was_removed_while_it_stood_still() {
+    watched(|| {
+        let removals: [fn(&Cache<u64, u64>); 3] =
+            [Cache::clear, |cache| (0..100).for_each(|key| _ = cache.invalidate(&key)), |cache| cache.retain(|_, _| false)];
+        for remove in removals {
+            let cache = Cache::builder().stripes(1).build().unwrap();
+            (0..100).for_each(|key| _ = cache.insert(key, key));
+            let mut walk = cache.iter();
+            assert!(walk.next().is_some());
+            remove(&cache);
+            assert!(walk.next().is_none());
+        }
+    });
+}

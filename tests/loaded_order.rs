@@ -388,3 +388,19 @@ fn late_results_of_loads_never_pass_an_invalidation_that_is_remembered() {
         }
     });
 }
+
+#[test]
+fn what_was_loaded_before_anything_was_forgotten_speaks_for_itself() {
+    watched(|| {
+        let (clock, _hand) = Clock::mock();
+        let builder = Cache::builder().stripes(1).tombstone_capacity(2).clock(clock);
+        let cache: Cache<u64, u64> = builder.build().unwrap();
+        cache.load(&1, || Ok::<_, Broken>(Loaded::new(50).at(5))).unwrap();
+        for key in 2..=4 {
+            cache.invalidate_at(&key, 9);
+        }
+        assert!(cache.insert_at(9, 9, 9).is_err(), "a tombstone too many: the stripe is forgetful");
+        assert!(cache.insert_at(1, 40, 4).is_err());
+        assert!(cache.insert_at(1, 60, 6).is_ok(), "it is newer than what is there");
+    });
+}

@@ -326,6 +326,55 @@ fn what_a_refused_write_proves_to_be_old_leaves() {
 }
 
 #[test]
+fn what_a_forgetful_stripe_keeps_of_a_source_is_what_it_says() {
+    watched(|| {
+        let (cache, time) = overflown(WhenForgotten::Refuse);
+        let version = cache.insert(2, 7);
+        assert_eq!(version.source(), 9, "key 2 was invalidated at 9, and has its tombstone still");
+        assert_eq!(cache.get_entry(&2).unwrap().version, version);
+        // Of key 4 no source is known, so there is none to remember.
+        assert_eq!(cache.insert(4, 7).source(), 0);
+        assert!(cache.invalidate(&4));
+        assert_eq!((cache.stats().tombstones_lost, cache.stats().tombstones), (1, 2));
+        time.advance(Duration::from_secs(20));
+        assert!(cache.insert_at(2, 8, 8).is_err(), "the entry knows what it replaced");
+    });
+}
+
+#[test]
+fn a_forgetful_stripe_stores_what_is_written_through_it() {
+    watched(|| {
+        let (cache, _time) = overflown(WhenForgotten::Refuse);
+        let stored = cache.write_through(4, |_| Ok::<_, ()>(Loaded::new(1).at(1))).unwrap();
+        assert_eq!(stored, cache.get_entry(&4).map(|entry| entry.version));
+        assert!(stored.is_some());
+    });
+}
+
+#[test]
+fn what_never_had_a_source_leaves_no_tombstone() {
+    watched(|| {
+        let cache = Cache::<u64, u64>::new(100);
+        cache.insert(1, 1);
+        cache.insert_with_ttl(2, 2, Duration::from_secs(100));
+        assert!(cache.invalidate(&1) && cache.invalidate(&2));
+        assert_eq!(cache.stats().tombstones, 0);
+    });
+}
+
+#[test]
+fn an_invalidation_is_counted_as_late_if_its_source_is_older() {
+    watched(|| {
+        let cache = Cache::<u64, u64>::new(100);
+        cache.insert_at(1, 5, 5).unwrap();
+        assert!(!cache.invalidate_at(&1, 5), "of what is older than 5 nothing is there");
+        assert_eq!(cache.stats().refused_stale, 0);
+        assert!(!cache.invalidate_at(&1, 4));
+        assert_eq!(cache.stats().refused_stale, 1);
+    });
+}
+
+#[test]
 fn a_forgetful_stripe_accepts_if_told_to() {
     watched(|| {
         let (cache, _time) = overflown(WhenForgotten::Accept);

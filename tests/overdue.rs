@@ -14,6 +14,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
+use brindle::Builder;
 use brindle::Cache;
 use brindle::Clock;
 use brindle::Lease;
@@ -49,8 +50,12 @@ fn until<K, V>(cache: &Cache<K, V>, reached: impl Fn(&Stats) -> bool) {
 }
 
 fn timed() -> (Cache<u64, u64>, MockClock) {
+    timed_and(|builder| builder)
+}
+
+fn timed_and(choose: impl FnOnce(Builder<u64, u64>) -> Builder<u64, u64>) -> (Cache<u64, u64>, MockClock) {
     let (clock, hand) = Clock::mock();
-    (Cache::builder().max_capacity(100).clock(clock).load_timeout(TIMEOUT).build().unwrap(), hand)
+    (choose(Cache::builder().max_capacity(100).clock(clock).load_timeout(TIMEOUT)).build().unwrap(), hand)
 }
 
 #[track_caller]
@@ -172,6 +177,30 @@ fn every_lease_has_its_own_time() {
     });
 }
 
+#[test]
+fn leaked_leases_of_a_stripe_are_let_go_each_in_its_time() {
+    watched(|| {
+        let (cache, hand) = timed_and(|builder| builder.stripes(1));
+        for key in 1..=3 {
+            let Leased::Lease(leased) = cache.get_or_lease(&key, None) else { panic!("no lease") };
+            // One ends: when it would be overdue, there is nobody to let go.
+            if key == 1 {
+                drop(leased)
+            } else {
+                forget(leased)
+            }
+            hand.advance(TIMEOUT * 2 / 5);
+        }
+        for gone in 0..=2 {
+            // Whoever writes something in the stripe sees to them.
+            cache.insert(100 + gone, 0);
+            let stats = cache.stats();
+            assert_eq!((stats.load_timeouts, stats.flights), (gone, 2 - gone as usize));
+            hand.advance(TIMEOUT * 2 / 5);
+        }
+    });
+}
+
 type Fill = fn(Lease<u64, u64>) -> Result<Version, Unfilled<u64>>;
 type GiveUp = fn(Lease<u64, u64>);
 
@@ -238,7 +267,9 @@ fn assert_undisturbed(cache: &Cache<u64, u64>, leading: &mut Waiting, waiting: &
 fn a_late_lease_that_ends_otherwise_disturbs_nobody() {
     watched(|| {
         let ends: [(&str, GiveUp); 2] = [("drop", drop), ("fail", |lease| lease.fail("late"))];
-        for (name, end) in ends {
+        // Where failures are remembered, a late one is not.
+        let caches = [timed, || timed_and(|builder| builder.negative_ttl(TIMEOUT))];
+        for ((name, end), timed) in ends.into_iter().flat_map(|end| caches.map(|timed| (end, timed))) {
             let (cache, hand) = timed();
             let late = lease(&cache);
             hand.advance(TIMEOUT + A_LITTLE);

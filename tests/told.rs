@@ -334,6 +334,24 @@ fn a_panic_of_the_listener_loses_no_later_notice() {
     });
 }
 
+struct ThrowsAgain;
+
+impl Drop for ThrowsAgain {
+    fn drop(&mut self) {
+        std::panic::resume_unwind(Box::new("again"));
+    }
+}
+
+#[test]
+fn what_the_listener_throws_may_throw_in_its_turn() {
+    watched(|| {
+        let listener = |_: Removed<u64, u64>| std::panic::resume_unwind(Box::new(ThrowsAgain));
+        let cache = Cache::builder().max_capacity(100).removal_listener(listener).build().unwrap();
+        (0..3).for_each(|value| _ = cache.insert(1, value));
+        assert_eq!((cache.stats().listener_panics, cache.get(&1)), (2, Some(2)));
+    });
+}
+
 #[test]
 fn notices_that_are_kept_stay_readable() {
     watched(|| {

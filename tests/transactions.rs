@@ -14,6 +14,7 @@ use brindle::Aborted;
 use brindle::Builder;
 use brindle::Cache;
 use brindle::Clock;
+use brindle::Transaction;
 use brindle::TransactionError;
 use brindle::Version;
 use brindle::WhyAborted;
@@ -377,6 +378,87 @@ fn own_changes_are_found_again_however_many_there_are() {
         }
         for keys in (1..20).chain([100, 3000]) {
             change_often(&of_stripes(8), keys, &mut rng);
+        }
+    });
+}
+
+type Change<'a> = Transaction<'a, u64, u64, ahash::RandomState>;
+
+/// What a change asks for beside its value is not forgotten where the shortest way would do without it.
+#[test]
+fn what_a_transaction_asks_for_holds_where_nobody_asked_for_anything() {
+    watched(|| {
+        let commit = |change: fn(&mut Change<'_>)| {
+            let (clock, hand) = Clock::mock();
+            let cache: Cache<u64, u64> = Cache::builder().stripes(1).clock(clock).build().unwrap();
+            // After a plain write a stripe knows that there is nothing to see to.
+            cache.insert(0, 0);
+            // Longer than any tombstone lives: one that was buried at no time would be gone.
+            hand.advance(Duration::from_secs(1 << 30));
+            cache.transaction(|t| change(t)).unwrap();
+            (cache, hand)
+        };
+        let (cache, _) = commit(|t| t.insert_at(1, 10, 5));
+        assert_eq!(version(&cache, 1).map(Version::source), Some(5));
+        let (cache, _) = commit(|t| t.invalidate_at(&1, 5));
+        assert!(cache.insert_at(1, 10, 4).is_err());
+        let (cache, hand) = commit(|t| t.insert_with_ttl(1, 10, Duration::from_secs(1)));
+        hand.advance(Duration::from_secs(1));
+        assert_eq!(cache.get(&1), None);
+        let (cache, _) = commit(|t| t.insert_in_groups(1, 10, ["group"]));
+        assert_eq!(cache.invalidate_group("group"), 1);
+        let (cache, _) = commit(|t| {
+            t.insert_at(1, 10, 5);
+            t.invalidate(&1);
+        });
+        assert!(cache.insert_at(1, 10, 5).is_err(), "the source has said that it was");
+    });
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+type Choose = fn(Builder<u64, u64>) -> Builder<u64, u64>;
+
+/// The same of what the cache asks of every value.
+#[test]
+fn what_a_cache_asks_for_holds_for_its_transactions() {
+    watched(|| {
+        let commit = |choose: Choose| {
+            let (clock, hand) = Clock::mock();
+            let cache = choose(Cache::builder().stripes(1).clock(clock)).build().unwrap();
+            // With no entry in it a stripe has as little to see to as one of a cache that asks for nothing.
+            cache.invalidate(&0);
+            cache.transaction(|t| t.insert(1, 10)).unwrap();
+            (cache, hand)
+        };
+        let (cache, _) = commit(|builder| builder.versioned_by(|_, value| *value));
+        assert_eq!(version(&cache, 1).map(Version::source), Some(10));
+        let (cache, _) = commit(|builder| builder.weigher(|_, value| *value));
+        assert_eq!(cache.weight(), 10);
+        let (cache, _) = commit(|builder| builder.group_by(|_, value| [*value]));
+        assert_eq!(cache.invalidate_group(&10_u64), 1);
+        let timed: [Choose; 2] = [|builder| builder.time_to_live(SECOND), |builder| builder.time_to_idle(SECOND)];
+        for choose in timed {
+            let (cache, hand) = commit(choose);
+            hand.advance(SECOND);
+            assert_eq!(cache.get(&1), None);
+        }
+    });
+}
+
+#[test]
+fn what_a_transaction_has_declared_dead_it_does_not_read() {
+    watched(|| {
+        let cache = of_stripes(1);
+        cache.insert_at(1, 10, 5).unwrap();
+        for (below, seen) in [(5, Some(10)), (6, None)] {
+            cache
+                .transaction(|t| {
+                    t.invalidate_at(&1, below);
+                    assert_eq!((t.get(&1), t.contains_key(&1)), (seen, seen.is_some()), "below {below}");
+                    assert_eq!(t.read(&1), seen, "below {below}");
+                })
+                .unwrap();
         }
     });
 }

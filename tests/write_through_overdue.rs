@@ -6,13 +6,16 @@ mod common;
 mod faces;
 mod through;
 
+use std::future::pending;
 use std::time::Duration;
 
+use brindle::Cache;
 use brindle::Clock;
 use brindle::Loaded;
 use brindle::MockClock;
 use brindle::WhileWriting;
 
+use common::Flat;
 use common::executor::Boxed;
 use common::executor::Task;
 use common::watched;
@@ -47,6 +50,8 @@ const A_LITTLE: Duration = Duration::from_secs(1);
 fn timed(meanwhile: WhileWriting) -> (Numbers, MockClock) {
     let (clock, hand) = Clock::mock();
     let cache = builder(meanwhile).clock(clock).load_timeout(TIMEOUT).build().unwrap();
+    // Not the first write of its stripe: what readers are shown is known by its revision.
+    cache.insert(KEY, 0);
     cache.insert(KEY, FIRST);
     (cache, hand)
 }
@@ -132,12 +137,41 @@ fn what_an_overdue_write_may_have_replaced_is_nobodys_ground_to_build_on() {
                 hand.advance(TIMEOUT + A_LITTLE);
                 (100..200).for_each(|key| _ = cache.insert(key, cache.get_with(&(key + 100), || key)));
                 cache.reclaim();
+                reads(&cache, None, "the leaked write is forgotten");
                 let next = Writing::open(&cache, on, KEY);
                 assert_eq!(next.current(), None, "{meanwhile:?}");
                 reads(&cache, None, "the next runs");
                 judge(next.end(Finish::Fail), Finish::Fail, "the next");
                 reads(&cache, None, "after the next");
             }
+        }
+    });
+}
+
+/// Keys of one hash have lines of their own, and of their entries the right one goes.
+#[test]
+fn an_overdue_write_is_about_its_own_key_whatever_its_hash() {
+    watched(|| {
+        for meanwhile in MEANWHILE {
+            let (clock, hand) = Clock::mock();
+            let builder = Cache::builder().stripes(1).while_writing(meanwhile).clock(clock).load_timeout(TIMEOUT);
+            let cache: Cache<u64, u64, Flat> = builder.hasher(Flat).build().unwrap();
+            let others = KEY + 1..KEY + 4;
+            others.clone().for_each(|key| _ = cache.insert(key, key));
+            cache.insert(KEY, FIRST);
+            let inside = cache.clone();
+            let mut leaked = Task::new(boxed(async move {
+                _ = inside.write_through_async(KEY, |_| pending::<Result<Loaded<u64>, ()>>()).await;
+            }));
+            leaked.pends();
+            std::mem::forget(leaked);
+            let write = |_| Ok::<_, ()>(Loaded::new(WRITTEN));
+            assert!(matches!(wrote(cache.write_through(KEY + 1, write)), Wrote::Stored(_)), "another key's turn is at once");
+            // Whoever takes the lock finds out, though nothing else depends on time here.
+            hand.advance(TIMEOUT + A_LITTLE);
+            (100..110).for_each(|key| _ = cache.insert(key, key));
+            assert_eq!(cache.get(&KEY), None, "{meanwhile:?}");
+            assert!(others.clone().all(|key| cache.contains_key(&key)), "{meanwhile:?}");
         }
     });
 }
@@ -218,6 +252,29 @@ fn an_overdue_write_does_not_keep_the_cache_from_filling() {
                     _ = Held::open(&cache, way, KEY).end(End::Value(LOADED));
                 }
                 reads(&cache, Some(LOADED), &format!("{meanwhile:?}, {way}"));
+                assert_eq!(cache.stats().flights, 0);
+            }
+        }
+    });
+}
+
+/// An overdue write is over: who is part of it does not wait for it, so he is not in his own way.
+#[test]
+fn who_writes_the_key_again_in_his_own_overdue_write_goes_on() {
+    watched(|| {
+        for meanwhile in MEANWHILE {
+            for (passed, inner) in [(TIMEOUT - A_LITTLE, None), (TIMEOUT + A_LITTLE, Some(WRITTEN))] {
+                let (cache, hand) = timed(meanwhile);
+                let write = |_| {
+                    hand.advance(passed);
+                    let again = wrote(cache.write_through(KEY, |_| Ok::<_, ()>(Loaded::new(WRITTEN))));
+                    let right = if inner.is_some() { matches!(again, Wrote::Stored(_)) } else { again == Wrote::Reentrant };
+                    assert!(right, "{again:?} after {passed:?}");
+                    assert_eq!(cache.get(&KEY).filter(|&value| value != FIRST), inner);
+                    Ok::<_, ()>(Loaded::new(LOADED))
+                };
+                let outer = wrote(cache.write_through(KEY, write));
+                assert_eq!(outer == Wrote::NotStored, inner.is_some(), "the late end of a write is not stored");
                 assert_eq!(cache.stats().flights, 0);
             }
         }

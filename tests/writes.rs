@@ -40,6 +40,7 @@ fn handles_are_one_cache() {
         let other = cache.clone();
         cache.insert(1, 1);
         assert_eq!((other.get(&1), other.name(), other.capacity()), (Some(1), Some("users"), 10));
+        assert!(!other.is_empty());
         other.set_capacity(20);
         drop(other);
         assert_eq!((cache.capacity(), cache.get(&1)), (20, Some(1)));

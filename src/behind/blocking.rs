@@ -4,13 +4,13 @@ use std::hash::BuildHasher;
 use std::hash::Hash;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
-use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
 use crate::rule::version::Version;
 use crate::sync::Waiter;
 use crate::sync::park;
+use crate::sync::sleep;
 
 use super::WriteBehind;
 use super::desk::Call;
@@ -197,7 +197,7 @@ where
             drop(inside);
             match self.settle(&mut turn, attempt, &mut pauses)? {
                 None => break,
-                Some(pause) => thread::sleep(pause),
+                Some(pause) => sleep(pause),
             }
         }
         Ok(())

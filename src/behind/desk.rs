@@ -5,9 +5,11 @@ use crate::entry::EntryRef;
 use crate::event::Special;
 use crate::rule::version::Claim;
 use crate::rule::version::Version;
+use crate::sync::Broken;
 use crate::sync::Mutex;
 use crate::sync::MutexGuard;
 use crate::sync::Waiter;
+use crate::sync::is_broken;
 
 use super::backlog::Backlog;
 use super::error::Trouble;
@@ -142,7 +144,7 @@ impl<K, V> State<K, V> {
             Goal::Something => false,
             Goal::Written { .. } | Goal::Drained | Goal::Room { .. } => true,
         };
-        enough && there > 0 && !self.taken
+        enough && there > 0 && (!self.taken || is_broken(Broken::OneDriver))
     }
 }
 

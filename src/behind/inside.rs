@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::marker::PhantomData;
 
+use crate::sync::thread_local;
+
 thread_local! {
     /// The addresses of their desks. A thread that is being torn down does not know.
     static INSIDE: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };

@@ -35,7 +35,7 @@ use super::sink::AsyncSink;
 async fn wait<'a, K: Eq, V>(call: &mut Call<'a, K, V>, goal: &Goal<'_, K>, limit: Option<Duration>) -> Option<Next<'a, K, V>> {
     let mut timer = None;
     let look = |context: &mut Context<'_>| {
-        if let Some(next) = call.look(goal, Waiter::Task(context.waker().clone())) {
+        if let Some(next) = call.look(goal, Waiter::task(context)) {
             return Poll::Ready(Some(next));
         }
         let Some(limit) = limit else { return Poll::Pending };

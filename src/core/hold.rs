@@ -9,6 +9,8 @@ use crate::event::Cause;
 use crate::event::Moment;
 use crate::event::Special;
 use crate::rule::version::Version;
+use crate::sync::Broken;
+use crate::sync::is_broken;
 use crate::time::deadline;
 use crate::unwind::resume;
 
@@ -37,7 +39,7 @@ impl<K: Eq, V> Core<K, V> {
     pub(crate) fn terms_held(&self, hash: u64, key: &K, value: &V) -> Special {
         let terms = self.terms(hash, key, value, How { refuse_heavy: true, ..How::PLAIN }, &[]);
         // Nobody's reads move its deadline while it is held: time to idle begins with the release.
-        Special { held: true, timed: self.has_times(), idle: deadline::NEVER, ..terms }
+        Special { held: !is_broken(Broken::HeldEntries), timed: self.has_times(), idle: deadline::NEVER, ..terms }
     }
 
     /// Writes a pair and holds it, one try, and gives what was written to what the `gate` gave. Both run under the stripe's lock: so what

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use crate::entry::EntryRef;
+use crate::sync::Broken;
+use crate::sync::is_broken;
 use crate::table::Pinned;
 
 use super::Core;
@@ -54,7 +56,7 @@ impl<K, V> Iterator for Iter<K, V> {
         loop {
             if let Some(pinned) = self.ready.pop() {
                 // Whoever judges what is there wants to know of what was replaced, too: he looks for what came after it.
-                if self.stale || pinned.is_current() {
+                if self.stale || pinned.is_current() || is_broken(Broken::CurrentOnly) {
                     return Some(EntryRef::new(pinned));
                 }
                 continue;

@@ -9,7 +9,9 @@ use crate::flight::Token;
 use crate::lineage::Frame;
 use crate::loaded::Loaded;
 use crate::rule::version::Version;
+use crate::sync::Broken;
 use crate::sync::Ordering;
+use crate::sync::is_broken;
 use crate::table::Flight;
 
 use super::Core;
@@ -179,7 +181,7 @@ impl<K: Eq + Clone, V: Clone> Lease<K, V> {
 
 impl<K, V> Drop for Lease<K, V> {
     fn drop(&mut self) {
-        if let Some(flight) = self.flight.take() {
+        if let Some(flight) = self.flight.take().filter(|_| !is_broken(Broken::DroppedLease)) {
             self.core.hand_over(self.hash, flight, self.token);
         }
     }

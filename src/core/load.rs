@@ -13,8 +13,10 @@ use crate::flight::Crew;
 use crate::flight::HandOver;
 use crate::flight::Token;
 use crate::lineage;
+use crate::sync::Broken;
 use crate::sync::Ordering;
 use crate::sync::Waiter;
+use crate::sync::is_broken;
 use crate::table::Ended;
 use crate::table::Flight;
 use crate::table::Landing;
@@ -84,7 +86,7 @@ impl<K, V> Core<K, V> {
                 self.tally.takeovers.fetch_add(1, Ordering::Relaxed);
                 waiter.into_iter().for_each(Waiter::wake);
             }
-            HandOver::Late if fenced => {
+            HandOver::Late if fenced && !is_broken(Broken::FencedHandOver) => {
                 let _ = flight.land(token, None).map(Crew::wake);
             }
             HandOver::Late | HandOver::Nobody => {}
@@ -137,7 +139,7 @@ impl<K, V> Core<K, V> {
             let (flight, written) = match ended {
                 Ended::Flight { flight, written } => (flight, written),
                 Ended::Turn { line, next } => {
-                    next.into_iter().for_each(Waiter::wake);
+                    next.into_iter().filter(|_| !is_broken(Broken::TurnWakes)).for_each(Waiter::wake);
                     keep_first(&mut panic, catch_unwind(AssertUnwindSafe(|| drop(line))));
                     continue;
                 }
@@ -234,7 +236,7 @@ impl<K: Eq, V> Core<K, V> {
                 Some(Serving::Stale(resident)) => stale = Some(keep(locked.pin(resident))),
                 None => {}
             }
-            if let Some(flight) = locked.flight(hash, key, time.now) {
+            if let Some(flight) = locked.flight(hash, key, time.now).filter(|_| !is_broken(Broken::OneFlight)) {
                 step = self.join_flight(locked, hash, &flight, wish, time, &mut stale);
                 if step.is_none() {
                     closed = locked.close(hash, &flight);

@@ -13,7 +13,9 @@ use crate::flight::Crew;
 use crate::loaded::Loaded;
 use crate::rule::version::Claim;
 use crate::rule::version::Version;
+use crate::sync::Broken;
 use crate::sync::Ordering;
+use crate::sync::is_broken;
 use crate::table::Landing;
 use crate::table::Refusal;
 
@@ -79,7 +81,7 @@ impl<K: Eq + Clone, V: Clone> Core<K, V> {
             return None;
         }
         // Where leases end by time, or failures stay, it may be another's by now.
-        if self.leases_end() && !flight.is_led_by(lease.token(), lease_now) {
+        if is_broken(Broken::CheckedStore) || self.leases_end() && !flight.is_led_by(lease.token(), lease_now) {
             return None;
         }
         let closed = locked.close(hash, flight)?;
@@ -125,13 +127,14 @@ impl<K: Eq + Clone, V: Clone> Core<K, V> {
         let hash = lease.hash();
         let number = self.table.stripe_of(hash);
         let (mut closed, mut fresh) = (None, false);
+        let checked = is_broken(Broken::CheckedStore) && self.table.stripe_number(number).lock().is_open(hash, lease.flight());
         let tried = self.transition_in(number, |locked, now| {
             let flight = lease.flight();
-            if !locked.is_open(hash, flight) {
+            if !checked && (!locked.is_open(hash, flight) || is_broken(Broken::Unjoined) && flight.is_fenced()) {
                 // What is neither open nor fenced was ended by another lease.
                 return Try::Not(if flight.is_fenced() { WhyUnfilled::Fenced } else { WhyUnfilled::TimedOut });
             }
-            if !flight.is_led_by(lease.token(), lease_now) {
+            if !flight.is_led_by(lease.token(), lease_now) && !is_broken(Broken::LeaseToken) {
                 return Try::Not(WhyUnfilled::TimedOut);
             }
             let meanwhile = !locked.has_no_lines() && locked.is_being_written(hash, &flight.subject, lease_now, now);

@@ -9,7 +9,9 @@ use crate::entry::EntryRef;
 use crate::expiry::Expiry;
 use crate::policy::MAX_USES;
 use crate::policy::Sampler;
+use crate::sync::Broken;
 use crate::sync::Ordering;
+use crate::sync::is_broken;
 use crate::table::Found;
 use crate::table::Reading;
 use crate::table::TIMED;
@@ -126,7 +128,7 @@ impl<K, V> Core<K, V> {
     where
         Q: Equivalent<K> + ?Sized,
     {
-        if found.node().has(TIMED) && !self.read_timed(hash, key, &found) {
+        if found.node().has(TIMED) && !is_broken(Broken::Deadline) && !self.read_timed(hash, key, &found) {
             found.reading().count(false);
             return None;
         }
@@ -187,7 +189,7 @@ impl<K, V> Core<K, V> {
     }
 
     fn is_live(&self, found: &Found<'_, K, V>) -> bool {
-        !deadline::is_due(found.deadline(), self.settings.clock.now())
+        !deadline::is_due(found.deadline(), self.settings.clock.now()) || is_broken(Broken::Deadline)
     }
 
     /// A read of an entry with deadlines: moves them, or finds the entry expired and has it dropped.

@@ -6,6 +6,8 @@ use equivalent::Equivalent;
 
 use crate::event::Cause;
 use crate::rule::version::Version;
+use crate::sync::Broken;
+use crate::sync::is_broken;
 
 use super::Core;
 
@@ -15,11 +17,17 @@ impl<K, V> Core<K, V> {
     where
         Q: Equivalent<K> + ?Sized,
     {
-        self.transition(hash, |locked, now| {
-            locked.fence(hash, key);
+        let removed = self.transition(hash, |locked, now| {
+            if !is_broken(Broken::OneRemoval) {
+                locked.fence(hash, key);
+            }
             let resident = locked.find(hash, key, now);
             resident.map(|resident| locked.take_out(resident, Cause::Invalidated, now)).is_some()
-        })
+        });
+        if is_broken(Broken::OneRemoval) {
+            self.fence(hash, key);
+        }
+        removed
     }
 
     /// No load of `key` that is under way may be stored, and what has expired is not served any more. Is there an entry?
@@ -56,7 +64,8 @@ impl<K, V> Core<K, V> {
         Q: Equivalent<K> + ?Sized,
     {
         self.transition(hash, |locked, now| {
-            let resident = locked.find(hash, key, now).filter(|resident| resident.version == version);
+            let judged = |there| there == version || is_broken(Broken::JudgedVersion);
+            let resident = locked.find(hash, key, now).filter(|resident| judged(resident.version));
             if resident.is_some() {
                 locked.fence(hash, key);
             }

@@ -4,7 +4,9 @@
 use crate::config::MOST_WEIGHT;
 use crate::config::expected_entries;
 use crate::policy::Arm;
+use crate::sync::Broken;
 use crate::sync::Ordering;
+use crate::sync::is_broken;
 use crate::table::Locked;
 
 use super::Core;
@@ -51,6 +53,10 @@ impl<K, V> Core<K, V> {
     /// between writers of different stripes.
     #[inline(always)]
     pub(super) fn account(&self, before: u64, after: u64) {
+        if is_broken(Broken::AddedWeight) {
+            let weight = self.line.weight.load(Ordering::Relaxed).wrapping_add(after.wrapping_sub(before));
+            return self.line.weight.store(weight, Ordering::Relaxed);
+        }
         if before != after {
             // Relaxed: a sum; the locks order what it counts. It wraps like any difference.
             self.line.weight.fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
@@ -65,7 +71,7 @@ impl<K, V> Core<K, V> {
     /// Evicts where it costs least until the cache fits.
     #[cold]
     pub(super) fn settle(&self) {
-        while !self.is_within_capacity() {
+        while !self.is_within_capacity() && !is_broken(Broken::OthersMakeRoom) {
             // Where the first has nothing to evict, the next may.
             if !self.stripes_by_loss().into_iter().any(|number| self.evict_from(number)) {
                 return;

@@ -9,8 +9,10 @@ use crate::flight::Number;
 use crate::flight::Token;
 use crate::lineage;
 use crate::lineage::Edge;
+use crate::sync::Broken;
 use crate::sync::Ordering;
 use crate::sync::Waiter;
+use crate::sync::is_broken;
 use crate::table::Flight;
 use crate::table::Landing;
 use crate::time::deadline;
@@ -73,7 +75,7 @@ impl<K, V: Clone> Seat<K, V> {
             Look::Landed(landing) => Ok(match landing {
                 Some(Landing::Stored(pinned)) => Came::Value(pinned.pair().1.clone()),
                 // It came after what is brought here was declared dead.
-                Some(Landing::Unstored(_)) if self.flight.is_late(self.number) => Came::Nothing,
+                Some(Landing::Unstored(_)) if self.flight.is_late(self.number) && !is_broken(Broken::LateSeats) => Came::Nothing,
                 Some(Landing::Unstored(value)) => Came::Value(value.clone()),
                 Some(Landing::Failed { failure, .. }) => Came::Failed(failure.clone()),
                 None => Came::Nothing,
@@ -96,7 +98,7 @@ impl<K, V> Seat<K, V> {
 
     /// The lease is the waiter's. If a fence came before he did, it is good for nothing, and he starts anew like everybody else.
     fn lead(&self, token: Token) -> Came<K, V> {
-        if self.flight.is_fenced() {
+        if self.flight.is_fenced() && !is_broken(Broken::FencedSeat) {
             self.core.hand_over(self.hash, Arc::clone(&self.flight), token);
             return Came::Nothing;
         }
@@ -110,7 +112,7 @@ impl<K, V> Seat<K, V> {
 
 impl<K, V> Drop for Seat<K, V> {
     fn drop(&mut self) {
-        if let Some(token) = self.flight.leave(self.number) {
+        if let Some(token) = self.flight.leave(self.number).filter(|_| !is_broken(Broken::HandOver)) {
             self.core.hand_over(self.hash, Arc::clone(&self.flight), token);
         }
     }

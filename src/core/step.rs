@@ -6,7 +6,10 @@ use std::panic::catch_unwind;
 
 use smallvec::SmallVec;
 
+use crate::flight::next_number;
+use crate::sync::Broken;
 use crate::sync::Ordering;
+use crate::sync::is_broken;
 use crate::table::Locked;
 use crate::unwind::keep_first;
 use crate::unwind::resume;
@@ -53,7 +56,7 @@ impl<K, V> Core<K, V> {
 
     /// One transition of stripe `number` at a time that was asked for just now, if time matters.
     #[inline(always)]
-    pub(super) fn transition_at<'a, R>(
+    pub(crate) fn transition_at<'a, R>(
         &'a self,
         number: usize,
         now: Option<u64>,
@@ -123,8 +126,13 @@ impl<K, V> Core<K, V> {
 
     #[inline(always)]
     fn lock_all<'a>(&'a self, numbers: &[usize], all: &mut SmallVec<[Inside<'a, K, V>; 4]>) {
+        let inside = |number| Inside { core: self, locked: self.table.stripe_number(number).lock(), grown: false };
+        if is_broken(Broken::LockOrder) && next_number().is_multiple_of(2) {
+            all.extend(numbers.iter().rev().copied().map(inside));
+            return all.reverse();
+        }
         for &number in numbers {
-            all.push(Inside { core: self, locked: self.table.stripe_number(number).lock(), grown: false });
+            all.push(inside(number));
         }
     }
 

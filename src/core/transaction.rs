@@ -16,6 +16,8 @@ use crate::rule::swap::Condition;
 use crate::rule::swap::Expected;
 use crate::rule::version::Claim;
 use crate::rule::version::Version;
+use crate::sync::Broken;
+use crate::sync::is_broken;
 use crate::table::Locked;
 use crate::table::Look;
 use crate::table::Member;
@@ -135,6 +137,10 @@ impl<K: Eq, V> Core<K, V> {
     ///
     /// With them the groups of these hashes end.
     pub(crate) fn commit(self: &Arc<Self>, changes: &mut [Change<K, V>], groups: &[u64]) -> Result<(), (usize, WhyAborted)> {
+        if is_broken(Broken::AtOnce) && changes.len() > 1 {
+            let mut each = changes.iter_mut().map(std::slice::from_mut).enumerate();
+            return each.try_for_each(|(at, change)| self.commit(change, groups).map_err(|(_, why)| (at, why)));
+        }
         changes.sort_by_key(|change| self.table.stripe_of(change.hash));
         if self.plain && groups.is_empty() && changes.iter().all(Change::is_plain) && self.commit_fast(changes) {
             return Ok(());
@@ -175,11 +181,15 @@ impl<K: Eq, V> Core<K, V> {
                 let Some(look) = look.filter(|look| change.expects(look.version())) else { return false };
                 looks.push(look);
             }
-            for (change, look) in changes.iter().zip(&mut looks).filter(|(change, _)| change.touches()) {
+            let hidden = |change: &Change<K, V>| change.touches() && !is_broken(Broken::Hidden);
+            for (change, look) in changes.iter().zip(&mut looks).filter(|(change, _)| hidden(change)) {
                 stripes[place(change.hash)].locked.hide_fast(look);
             }
-            for (change, look) in changes.iter_mut().zip(looks.iter().copied()).filter(|(change, _)| change.touches()) {
+            for (change, mut look) in changes.iter_mut().zip(looks.iter().copied()).filter(|(change, _)| change.touches()) {
                 let locked = &mut stripes[place(change.hash)].locked;
+                if is_broken(Broken::Hidden) {
+                    locked.hide_fast(&mut look);
+                }
                 let Some(pair) = left.take_pair(change) else {
                     locked.leave_fast(look, Cause::Invalidated, now);
                     continue;
@@ -266,11 +276,14 @@ impl<K: Eq, V> Core<K, V> {
         }
         let members = if groups.is_empty() { Vec::new() } else { members(on.stripes, groups) };
         // From here on nothing fails. First all that ends goes out of sight.
-        for (at, verdict) in verdicts.iter_mut().enumerate() {
+        for (at, verdict) in verdicts.iter_mut().enumerate().filter(|_| !is_broken(Broken::Hidden)) {
             on.stripe_of(at).hide(verdict);
         }
         on.end(members, groups);
-        for (at, verdict) in verdicts.into_iter().enumerate() {
+        for (at, mut verdict) in verdicts.into_iter().enumerate() {
+            if is_broken(Broken::Hidden) {
+                on.stripe_of(at).hide(&mut verdict);
+            }
             let pair = left.take_pair(&mut changes[at]);
             let put = on.stripe_of(at).carry_out(&wanted[at], verdict, pair, moment.now);
             if put.is_some_and(|put| put.fresh)

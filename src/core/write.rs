@@ -12,7 +12,9 @@ use crate::expiry::Expiry;
 use crate::rule::swap::Condition;
 use crate::rule::version::Claim;
 use crate::rule::version::Version;
+use crate::sync::Broken;
 use crate::sync::Ordering;
+use crate::sync::is_broken;
 use crate::table::Found;
 use crate::table::Locked;
 use crate::table::Refusal;
@@ -163,7 +165,9 @@ impl<K: Eq, V> Core<K, V> {
         let Some((mut locked, now)) = self.lock_in_time(hash) else { return Err((key, value)) };
         let look = match source {
             Some(source) => locked.look_fast_at(hash, &key, source, self.capacity()),
-            None => locked.look_fast(hash, &key, self.capacity()).filter(|look| how.condition.holds(look.version())),
+            None => locked
+                .look_fast(hash, &key, self.capacity())
+                .filter(|look| how.condition.holds(look.version()) || is_broken(Broken::Compare)),
         };
         let Some(look) = look else { return Err((key, value)) };
         let written = locked.write_fast_at(look, hash, (key, value), source);

@@ -22,7 +22,9 @@ use crate::lineage::Frame;
 use crate::loaded::Loaded;
 use crate::rule::version::Claim;
 use crate::rule::version::Version;
+use crate::sync::Broken;
 use crate::sync::Waiter;
+use crate::sync::is_broken;
 use crate::table::Line;
 use crate::table::Locked;
 use crate::table::Refusal;
@@ -88,7 +90,7 @@ impl<K: Eq, V> Core<K, V> {
         // Out here, so that whatever panics in the effects of the transition finds it with an owner who gives it back.
         let mut turn = None;
         self.transition(hash, |locked, _| {
-            turn = Some(match locked.line(hash, &fresh.subject) {
+            turn = Some(match locked.line(hash, &fresh.subject).filter(|_| !is_broken(Broken::OneWriter)) {
                 Some(line) => self.join_line(hash, line, time),
                 None => {
                     locked.open_line(hash, Arc::clone(&fresh));
@@ -96,6 +98,9 @@ impl<K: Eq, V> Core<K, V> {
                 }
             });
         });
+        // Now, not on the way out: a key whose `Drop` panics would take what is returned with it (rust-lang/rust#47949), and those in line
+        // would wait for a place that nobody has.
+        drop(fresh);
         match turn.expect("it was given") {
             Turn::Wait(place) => place.needed(),
             turn => turn,
@@ -170,7 +175,7 @@ impl<K: Eq, V> Drop for Place<K, V> {
     fn drop(&mut self) {
         // Whoever it needs, it does not any more.
         self.edge = None;
-        if let Some(token) = self.line.leave(self.number) {
+        if let Some(token) = self.line.leave(self.number).filter(|_| !is_broken(Broken::TurnPassed)) {
             resume(self.core.pass_turn(self.hash, &self.line, token));
         }
     }

@@ -66,7 +66,13 @@ impl<E: Clone + Send + Sync + 'static> Sharing<E> {
     pub(super) fn typed() -> Self {
         Sharing {
             out: |error| Failure::of(error.clone()),
-            back: |failure| failure.downcast_ref::<E>().cloned().map_or(LoadError::Elsewhere(failure), LoadError::Failed),
+            back: |failure| match failure.downcast_ref::<E>().cloned() {
+                Some(error) => {
+                    drop(failure);
+                    LoadError::Failed(error)
+                }
+                None => LoadError::Elsewhere(failure),
+            },
         }
     }
 }
@@ -158,7 +164,10 @@ where
                     background(lease);
                     Next::Value(stale.value().clone())
                 }
-                None => Next::Lead(lease.begin()),
+                None => {
+                    drop(stale);
+                    Next::Lead(lease.begin())
+                }
             },
         }
     }
@@ -171,7 +180,11 @@ where
                 background(lease);
                 Next::Value(value)
             }
-            None => Next::Lead(lease.begin()),
+            None => {
+                // Before the lease is on its way out, as in `came`.
+                drop(value);
+                Next::Lead(lease.begin())
+            }
         }
     }
 
@@ -181,7 +194,12 @@ where
             Came::Value(value) => Next::Value(value),
             Came::Lead(lease) => Next::Lead(lease.begin()),
             Came::Failed(failure) if self.wish.fallible => Next::Failed(failure),
-            Came::Failed(_) | Came::Nothing => self.ask(),
+            // Dropped first: if an error panicked in its `Drop` on the way out, the seat or the lease that is returned would be lost
+            // (rust-lang/rust#47949), and others would wait for it for ever.
+            came @ (Came::Failed(_) | Came::Nothing) => {
+                drop(came);
+                self.ask()
+            }
         }
     }
 

@@ -5,18 +5,24 @@ use std::future::Future;
 #[cfg(feature = "tokio")]
 use std::panic::catch_unwind;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Context;
 use std::task::Poll;
+use std::task::Waker;
 use std::time::Duration;
 
 #[cfg(feature = "tokio")]
 use crate::sync::AtomicBool;
+use crate::sync::Delay;
 #[cfg(feature = "tokio")]
 use crate::sync::Ordering;
+use crate::sync::Sleeper;
 use crate::sync::Waiter;
+#[cfg(feature = "tokio")]
+use crate::sync::global;
 
 pub(crate) enum Timer {
-    Small(futures_timer::Delay),
+    Small(Delay),
     #[cfg(feature = "tokio")]
     Tokio(Pin<Box<tokio::time::Sleep>>),
 }
@@ -27,12 +33,16 @@ impl Timer {
         if let Some(sleep) = tokio_sleep(duration) {
             return Timer::Tokio(sleep);
         }
-        Timer::Small(futures_timer::Delay::new(duration))
+        Timer::Small(Delay::new(duration))
     }
 
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         match self {
-            Timer::Small(delay) => Pin::new(delay).poll(context),
+            Timer::Small(delay) => {
+                // All timers of the process are served by one thread, which a waker that panics would end.
+                let sleeper = Waker::from(Arc::new(Sleeper::of(context)));
+                Pin::new(delay).poll(&mut Context::from_waker(&sleeper))
+            }
             #[cfg(feature = "tokio")]
             Timer::Tokio(sleep) => sleep.as_mut().poll(context),
         }
@@ -42,7 +52,9 @@ impl Timer {
 /// `None` outside of tokio, and once a runtime was met that was built without timers: that cannot be asked, it panics.
 #[cfg(feature = "tokio")]
 fn tokio_sleep(duration: Duration) -> Option<Pin<Box<tokio::time::Sleep>>> {
-    static WITHOUT_TIME: AtomicBool = AtomicBool::new(false);
+    global! {
+        static WITHOUT_TIME: AtomicBool = AtomicBool::new(false);
+    }
     tokio::runtime::Handle::try_current().ok()?;
     if WITHOUT_TIME.load(Ordering::Relaxed) {
         return None;
@@ -59,7 +71,7 @@ pub(super) fn poll_until<T>(
     mut look: impl FnMut(&Waiter) -> Result<T, Option<Duration>>,
 ) -> Poll<T> {
     loop {
-        let limit = match look(&Waiter::Task(context.waker().clone())) {
+        let limit = match look(&Waiter::task(context)) {
             Ok(found) => return Poll::Ready(found),
             Err(None) => return Poll::Pending,
             Err(Some(limit)) => limit,

@@ -75,7 +75,7 @@ where
         let frame = writing.enter();
         let written = write(writing.begin());
         drop(frame);
-        Ok(writing.finish(written.map_err(WriteError::Failed)?))
+        settle(writing, written)
     }
 
     /// [`write_through`](Self::write_through) for tasks of any runtime. If the returned future is dropped while it waits for its turn, nothing has
@@ -122,7 +122,19 @@ where
         };
         let mut writes = pin!(writes);
         let written = poll_fn(|context| poll_inside(&writing, writes.as_mut(), context)).await;
-        Ok(writing.finish(written.map_err(WriteError::Failed)?))
+        settle(writing, written)
+    }
+}
+
+/// The turn ends by hand where the source refused: if a local's end panicked on the way out, the error would be lost with the return value
+/// (rust-lang/rust#47949).
+fn settle<K: Eq + Clone, V, E>(writing: Writing<K, V>, written: Result<Loaded<V>, E>) -> Result<Option<Version>, WriteError<E>> {
+    match written {
+        Ok(loaded) => Ok(writing.finish(loaded)),
+        Err(error) => {
+            drop(writing);
+            Err(WriteError::Failed(error))
+        }
     }
 }
 

@@ -13,10 +13,12 @@ use std::collections::BTreeMap;
 use crate::lineage;
 use crate::sync::AtomicBool;
 use crate::sync::AtomicU64;
+use crate::sync::Broken;
 use crate::sync::Mutex;
 use crate::sync::OnceLock;
 use crate::sync::Ordering;
 use crate::sync::Waiter;
+use crate::sync::is_broken;
 
 use self::seats::Seats;
 
@@ -126,7 +128,7 @@ impl<S, T> Flight<S, T> {
             return Look::Landed(landed);
         }
         let mut seats = self.seats.lock();
-        if let Some(landed) = self.landed() {
+        if let Some(landed) = self.landed().filter(|_| !is_broken(Broken::LandingSeen)) {
             return Look::Landed(landed);
         }
         if let Some(token) = seats.come(seat, until) {
@@ -239,7 +241,7 @@ pub(crate) struct Crew(BTreeMap<Number, Option<Waiter>>);
 impl Crew {
     /// Runs code of executors: under no lock.
     pub(crate) fn wake(self) {
-        if !self.0.is_empty() {
+        if !self.0.is_empty() && !is_broken(Broken::LandingWakes) {
             self.0.into_values().flatten().for_each(Waiter::wake);
         }
     }

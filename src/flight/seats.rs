@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::mem;
 
-use crate::sync::AtomicU64;
-use crate::sync::Ordering;
+use crate::sync::Broken;
+use crate::sync::Sequence;
 use crate::sync::Waiter;
+use crate::sync::is_broken;
 use crate::time::deadline::is_due;
 
 pub(crate) type Token = u64;
@@ -15,9 +16,9 @@ pub(crate) type Number = u64;
 
 /// Different for every lease, flight, line and seat of the process, and greater than those that this thread knows of.
 pub(crate) fn next_number() -> u64 {
-    static NUMBERS: AtomicU64 = AtomicU64::new(1);
-    // Relaxed: numbers rise in the counter's own order, and who compares two has seen to it, by a lock, that one was drawn first.
-    NUMBERS.fetch_add(1, Ordering::Relaxed)
+    static NUMBERS: Sequence = Sequence::new();
+    // Who compares two numbers has seen to it, by a lock, that one was drawn first.
+    NUMBERS.next()
 }
 
 pub(super) struct Seats {
@@ -71,6 +72,9 @@ impl Seats {
     /// He goes on waiting; his former waiter comes back, to be dropped under no lock, as wakers are the executor's code.
     pub(super) fn wait(&mut self, seat: Number, waiter: Waiter) -> Option<Waiter> {
         self.passed_over.remove(&seat);
+        if is_broken(Broken::NewestWaker) && self.waiting.get(&seat).is_some_and(Option::is_some) {
+            return Some(waiter);
+        }
         self.waiting.insert(seat, Some(waiter)).flatten()
     }
 
@@ -125,7 +129,9 @@ impl Seats {
             // He has been woken, and will look if he still can.
             self.passed_over.insert(passed_over);
         }
-        self.holder = next_number();
+        if !is_broken(Broken::NewToken) {
+            self.holder = next_number();
+        }
         self.called = to;
         self.deadline = deadline;
         self.holder

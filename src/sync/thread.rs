@@ -3,9 +3,11 @@
 
 use std::cell::Cell;
 
-use parking_lot::Mutex;
-
 use super::barrier;
+use super::platform::IS_MODELLED;
+use super::platform::Mutex;
+use super::platform::global;
+use super::platform::thread_local;
 
 /// Where a thread's cell lies in arrays whose segments double: segment `s` holds `FIRST << s` cells.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,7 +29,7 @@ impl Place {
 
     /// The calling thread's place; `None` when the thread is being torn down or too many threads live.
     pub(crate) fn of_this_thread() -> Option<Place> {
-        let place = PLACE.get();
+        let place = PLACE.with(Cell::get);
         if place.segment < Self::SEGMENTS as u32 { Some(place) } else { Self::take(place) }
     }
 
@@ -45,7 +47,7 @@ impl Place {
             NUMBERS.lock().give_back(number);
             return None;
         }
-        PLACE.set(place);
+        PLACE.with(|own| own.set(place));
         Some(place)
     }
 
@@ -72,14 +74,14 @@ impl Recent {
 
     #[inline(always)]
     pub(crate) fn get() -> Recent {
-        RECENT.get()
+        RECENT.with(Cell::get)
     }
 
     /// Remembers it until the thread gives its place back. Does nothing where the light barrier is a fence: the short way, which leaves
     /// it out, is found only by what is remembered here.
     pub(crate) fn remember(self) {
-        if barrier::is_asymmetric() && PLACE.get().segment < Place::SEGMENTS as u32 {
-            RECENT.set(self);
+        if barrier::is_asymmetric() && PLACE.with(Cell::get).segment < Place::SEGMENTS as u32 {
+            RECENT.with(|recent| recent.set(self));
         }
     }
 }
@@ -97,15 +99,19 @@ struct Return {
 
 impl Drop for Return {
     fn drop(&mut self) {
-        PLACE.set(GONE);
-        RECENT.set(Recent::NOTHING);
-        if let Some(number) = self.number.take() {
+        // They hold nothing that is to be dropped, so they are there to the last, but in a model.
+        let _ = PLACE.try_with(|place| place.set(GONE));
+        let _ = RECENT.try_with(|recent| recent.set(Recent::NOTHING));
+        // At the end of a model's thread what is global may be gone, and it has few of them.
+        if let Some(number) = self.number.take().filter(|_| !IS_MODELLED) {
             NUMBERS.lock().give_back(number);
         }
     }
 }
 
-static NUMBERS: Mutex<Numbers> = Mutex::new(Numbers { next: 0, free: Vec::new() });
+global! {
+    static NUMBERS: Mutex<Numbers> = Mutex::new(Numbers { next: 0, free: Vec::new() });
+}
 
 /// The numbers in use are dense: a number given back is taken again before a new one is made. The lock also orders what the last
 /// owner of a number wrote to its cells before what the next one reads there.

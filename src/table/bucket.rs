@@ -2,9 +2,14 @@
 //! that passed by because the line was full (as in F14, Bronson and Shi, 2019). Plain atomics: written under the stripe's lock, read
 //! by anyone. It knows neither keys nor nodes.
 
+use std::array::from_fn;
+
 use crate::sync::AtomicU32;
 use crate::sync::AtomicU64;
+use crate::sync::Broken;
 use crate::sync::Ordering;
+use crate::sync::is_broken;
+use crate::sync::ordered;
 use crate::sync::shown;
 
 /// Entries a bucket can hold.
@@ -31,13 +36,13 @@ pub(super) struct Tags {
 }
 
 impl Bucket {
-    pub(super) const fn new() -> Self {
-        Bucket { tags: [const { AtomicU64::new(0) }; 2], slots: [const { AtomicU32::new(NIL) }; WIDTH] }
+    pub(super) fn new() -> Self {
+        Bucket { tags: from_fn(|_| AtomicU64::new(0)), slots: from_fn(|_| AtomicU32::new(NIL)) }
     }
 
     #[inline(always)]
     pub(super) fn tags(&self) -> Tags {
-        // Acquire: pairs with the release in `occupy`, so the slot of a tag that is seen is there too.
+        // Acquire: pairs with the release in `set_byte`, so a slot that is read after a tag is no older than the tag.
         Tags { low: self.tags[0].load(Ordering::Acquire), high: self.tags[1].load(Ordering::Acquire) }
     }
 
@@ -48,34 +53,44 @@ impl Bucket {
     }
 
     /// Fills a free place. Under the stripe's lock.
+    ///
+    /// The slot is the last to come and the first to go, so it alone decides for all readers whether the entry is there: also for those
+    /// on the short way, who take a free place for one with a tag of zero.
     #[inline(always)]
     pub(super) fn occupy(&self, at: usize, tag: u8, slot: u32) {
-        self.slots[at].store(slot, Ordering::Release);
-        shown();
+        if is_broken(Broken::SlotLast) {
+            self.slots[at].store(slot, Ordering::Release);
+        }
         self.set_byte(at, tag);
+        shown();
+        self.slots[at].store(slot, ordered(Broken::BucketOrder, Ordering::Release));
         shown();
     }
 
     /// Puts another slot in the place of the one there. Under the stripe's lock.
     #[inline(always)]
     pub(super) fn swap(&self, at: usize, slot: u32) {
-        self.slots[at].store(slot, Ordering::Release);
+        self.slots[at].store(slot, ordered(Broken::BucketOrder, Ordering::Release));
         shown();
     }
 
     /// Empties a place. Under the stripe's lock.
     #[inline(always)]
     pub(super) fn vacate(&self, at: usize) {
-        self.set_byte(at, 0);
-        shown();
         self.slots[at].store(NIL, Ordering::Release);
+        shown();
+        self.set_byte(at, 0);
         shown();
     }
 
     /// Empties the whole line and forgets what passed by. Under the stripe's lock.
     pub(super) fn wipe(&self) {
+        for slot in &self.slots {
+            slot.store(NIL, Ordering::Release);
+            shown();
+        }
         self.tags.iter().for_each(|tags| tags.store(0, Ordering::Release));
-        self.slots.iter().for_each(|slot| slot.store(NIL, Ordering::Release));
+        shown();
     }
 
     /// One more entry passed by. Under the stripe's lock.

@@ -1,8 +1,7 @@
 //! What only some entries have, in columns beside the nodes of a chunk: each is made when the first entry needs it.
 
-use std::sync::OnceLock;
-
 use crate::sync::AtomicU64;
+use crate::sync::OnceLock;
 use crate::sync::Ordering;
 use crate::time::deadline::NEVER;
 
@@ -43,7 +42,7 @@ impl RefreshCell {
 pub(super) struct Column<T>(OnceLock<Box<[T]>>);
 
 impl<T> Column<T> {
-    pub(super) const fn new() -> Self {
+    pub(super) fn new() -> Self {
         Column(OnceLock::new())
     }
 

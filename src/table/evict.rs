@@ -3,6 +3,8 @@
 use crate::event::Cause;
 use crate::policy::Arm;
 use crate::policy::Entries;
+use crate::sync::Broken;
+use crate::sync::is_broken;
 use crate::sync::prefetch;
 
 use super::index::ordinal;
@@ -27,6 +29,9 @@ impl<'a, K, V> Locked<'a, K, V> {
         let spot = self.spot_of(slot, node);
         self.index().unlink(node.hash(), spot);
         self.forget(self.resident_of(spot, node), Cause::Evicted, now);
+        if is_broken(Broken::EvictedRevision) {
+            self.state.revision = 0;
+        }
         self.look_ahead();
         true
     }

@@ -13,8 +13,10 @@ use hashbrown::HashTable;
 
 use crate::failure::Failure;
 use crate::flight;
+use crate::sync::Broken;
 use crate::sync::Ordering;
 use crate::sync::Waiter;
+use crate::sync::is_broken;
 use crate::time::deadline::NEVER;
 use crate::time::deadline::is_due;
 
@@ -232,8 +234,16 @@ impl<K, V> Locked<'_, K, V> {
 
     /// Fences, and takes the flight out of the table.
     pub(super) fn take_fences(&mut self, hash: u64, fences: Fences) -> Option<Arc<Flight<K, V>>> {
-        if let Some(number) = fences.line {
+        if is_broken(Broken::Fence) {
+            return None;
+        }
+        if let Some(number) = fences.line.filter(|_| !is_broken(Broken::LineFence)) {
             self.state.flights.lines.fence(hash, number);
+        }
+        if is_broken(Broken::Unjoined) {
+            let open = self.state.flights.open.find(place(hash), |open| Some(open.flight.number()) == fences.flight)?;
+            self.fence_flight(&open.flight);
+            return None;
         }
         let flight = self.state.flights.remove(hash, fences.flight?)?;
         self.fence_flight(&flight);

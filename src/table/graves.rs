@@ -21,6 +21,8 @@ use crate::rule::tombstone::Known;
 use crate::rule::tombstone::Ordering;
 use crate::rule::tombstone::UNKNOWN;
 use crate::rule::tombstone::WhenForgotten;
+use crate::sync::Broken;
+use crate::sync::is_broken;
 use crate::time::deadline::is_due;
 
 use super::index::spread;
@@ -152,6 +154,8 @@ impl Graves {
     fn forget(&mut self, dead: Dead, buried: u64, now: u64) {
         self.lost_early += u64::from(!self.is_old(buried, now));
         match self.ordering {
+            Ordering::Global if is_broken(Broken::Floor) => {}
+            Ordering::PerKey if is_broken(Broken::Forgetful) => {}
             Ordering::Global => self.floor = self.floor.max(Some(dead.floor())),
             Ordering::PerKey => {
                 // In the past already, and so of no effect, if it was old enough.

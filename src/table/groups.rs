@@ -9,6 +9,8 @@ use smallvec::SmallVec;
 
 use crate::event::Cause;
 use crate::flight::next_number;
+use crate::sync::Broken;
+use crate::sync::is_broken;
 
 use super::flights::Fences;
 use super::index::spread;
@@ -183,6 +185,9 @@ impl<K, V> Locked<'_, K, V> {
 
     /// Was one of these groups invalidated after the stripe had reached revision `mark`?
     pub(crate) fn ended_since(&self, groups: &[u64], mark: u64) -> bool {
+        if is_broken(Broken::EndedGroup) {
+            return false;
+        }
         let ended = &self.state.groups.ended;
         let find = |&group: &u64| ended.find(group, |other| other.group == group);
         groups.iter().filter_map(find).any(|ended| ended.revision > mark)

@@ -1,6 +1,9 @@
 //! The growth of a stripe's index, with its lock held.
 
+use crate::sync::Broken;
 use crate::sync::Ordering;
+use crate::sync::is_broken;
+use crate::sync::ordered;
 
 use super::index::Index;
 use super::locked::Locked;
@@ -36,14 +39,23 @@ impl<K, V> Locked<'_, K, V> {
             }
         }
         let current = self.stripe.index.load(Ordering::Relaxed);
+        if is_broken(Broken::WipedLast) {
+            index.wipe();
+        }
+        if is_broken(Broken::CountAfterBuckets) {
+            self.stripe.bucket_count.store(grown.len(), Ordering::Release);
+        }
         // Release: pairs with the acquire of readers, who find every entry in the one array or the other. The buckets before their
         // number: see `Stripe`.
         self.stripe.buckets.store(grown.as_ptr().cast_mut(), Ordering::Release);
         self.stripe.bucket_count.store(grown.len(), Ordering::Release);
-        self.stripe.index.store(Box::into_raw(Box::new(grown)), Ordering::Release);
+        let order = ordered(Broken::IndexOrder, Ordering::Release);
+        self.stripe.index.store(Box::into_raw(Box::new(grown)), order);
         // Only now: a reader in the old array that announces a node and then finds it wiped looks again in the new one. So nothing
         // that leaves the new array can be taken for linked in the old.
-        index.wipe();
+        if !is_broken(Broken::OldArrayWiped) {
+            index.wipe();
+        }
         // SAFETY: boxed by the stripe or an earlier growth, and no longer reachable from it.
         self.state.outgrown.push(Outgrown::index(unsafe { Box::from_raw(current) }));
         self.state.grew = true;

@@ -3,6 +3,8 @@
 use crate::event::Cause;
 use crate::rule::tombstone::Dead;
 use crate::rule::version::Version;
+use crate::sync::Broken;
+use crate::sync::is_broken;
 
 use super::locked::Locked;
 use super::locked::Resident;
@@ -58,7 +60,7 @@ impl<'a, K, V> Locked<'a, K, V> {
 
     /// A tombstone for a key whose source version is known.
     pub(super) fn remember(&mut self, node: &Node<K, V>, version: Version, cause: Cause, now: u64) {
-        if let Some(dead) = dead_of(node, version, cause) {
+        if let Some(dead) = dead_of(node, version, cause).filter(|_| !is_broken(Broken::Tombstone)) {
             self.state.quiet = false;
             self.state.graves.bury(node.hash(), dead, now);
         }

@@ -11,6 +11,8 @@ use crate::event::Cause;
 use crate::flight;
 use crate::flight::Passed;
 use crate::flight::Token;
+use crate::sync::Broken;
+use crate::sync::is_broken;
 use crate::time::deadline::is_due;
 
 use super::flights::Ended;
@@ -142,7 +144,8 @@ impl<K, V> Locked<'_, K, V> {
     where
         Q: Equivalent<K> + ?Sized,
     {
-        let Some(line) = self.line(hash, key).filter(|line| line.is_active()) else { return false };
+        let active = |line: &Arc<Line<K>>| line.is_active() && !is_broken(Broken::Turn);
+        let Some(line) = self.line(hash, key).filter(active) else { return false };
         if is_due(line.due().0, lease_now) {
             self.give_up_turn(hash, &line, now);
         }

@@ -6,8 +6,10 @@ use crate::event::Cause;
 use crate::event::Counts;
 use crate::rule::tombstone::admit_invalidation;
 use crate::rule::version::Version;
+use crate::sync::Broken;
 use crate::sync::MutexGuard;
 use crate::sync::Ordering;
+use crate::sync::is_broken;
 use crate::time::deadline;
 
 use super::flights::Ended;
@@ -85,7 +87,8 @@ impl<'a, K, V> Locked<'a, K, V> {
             self.sweep_flights(now);
         }
         self.state.quiet = self.state.is_quiet();
-        let tell = !self.state.notices.is_empty() && !self.state.telling;
+        let telling = self.state.telling && !is_broken(Broken::TellingAlone);
+        let tell = !self.state.notices.is_empty() && !telling;
         Effects { reclaim, tell, ended: self.state.flights.take_ended() }
     }
 

@@ -1,7 +1,6 @@
 //! An entry's memory: sixteen bytes of header, key and value. Once published a node is immutable but for its atomics; replacing a
 //! value is a new node. Who may read the pair, and when it may be taken out, is said at each `unsafe fn`.
 
-use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
 
 use crate::sync::AtomicU8;
@@ -9,6 +8,7 @@ use crate::sync::AtomicU16;
 use crate::sync::AtomicU32;
 use crate::sync::AtomicU64;
 use crate::sync::Ordering;
+use crate::sync::UnsafeCell;
 
 /// The hash bits that a node keeps: enough to find its bucket and tag again, to name its key to policy and tombstones.
 pub(crate) const HASH_BITS: u32 = 48;
@@ -56,6 +56,18 @@ unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Node<K, V> {}
 unsafe impl<K: Send, V: Send> Send for Node<K, V> {}
 
 impl<K, V> Node<K, V> {
+    /// What all zeros are, where atomics are the bytes that they stand for.
+    pub(super) fn vacant() -> Self {
+        Node {
+            revision: AtomicU64::new(0),
+            hash_low: AtomicU32::new(0),
+            hash_high: AtomicU16::new(0),
+            uses: AtomicU8::new(0),
+            flags: AtomicU8::new(0),
+            pair: UnsafeCell::new(MaybeUninit::uninit()),
+        }
+    }
+
     /// What readers announce to keep the node.
     #[inline(always)]
     pub(super) fn address(&self) -> usize {
@@ -69,7 +81,7 @@ impl<K, V> Node<K, V> {
     #[inline(always)]
     pub(super) unsafe fn fill(&self, hash: u64, revision: u64, flags: u8, watched: bool, pair: (K, V)) {
         // SAFETY: the caller has the slot to itself.
-        unsafe { (*self.pair.get()).write(pair) };
+        self.pair.with_mut(|own| unsafe { (*own).write(pair) });
         self.revision.store(revision, Ordering::Relaxed);
         self.hash_low.store(hash as u32, Ordering::Relaxed);
         self.hash_high.store((hash >> 32) as u16, Ordering::Relaxed);
@@ -83,7 +95,7 @@ impl<K, V> Node<K, V> {
     #[inline(always)]
     pub(super) unsafe fn pair(&self) -> &(K, V) {
         // SAFETY: passed on to the caller.
-        unsafe { (*self.pair.get()).assume_init_ref() }
+        self.pair.with(|own| unsafe { (*own).assume_init_ref() })
     }
 
     /// Drops the pair in place; a panic of its `Drop` passes through, and the node counts as vacant all the same.
@@ -94,7 +106,7 @@ impl<K, V> Node<K, V> {
         // Relaxed: whoever still looks at the flags asks again under the lock.
         self.flags.store(0, Ordering::Relaxed);
         // SAFETY: the caller has the last claim to the pair.
-        unsafe { (*self.pair.get()).assume_init_drop() };
+        self.pair.with_mut(|own| unsafe { (*own).assume_init_drop() });
     }
 
     #[inline(always)]

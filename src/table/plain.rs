@@ -6,6 +6,8 @@ use equivalent::Equivalent;
 use crate::event::Cause;
 use crate::event::Plain;
 use crate::rule::version::Version;
+use crate::sync::Broken;
+use crate::sync::is_broken;
 
 use super::index::Spot;
 use super::locked::Locked;
@@ -86,7 +88,7 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
     pub(crate) fn write_fast_at(&mut self, look: Look<'a, K, V>, hash: u64, pair: (K, V), source: Option<u64>) -> Written {
         let slot = self.take_slot();
         let node = self.node(slot);
-        self.state.revision += 1;
+        self.state.revision += u64::from(!is_broken(Broken::Revision));
         self.state.counts.inserts += 1;
         let version = Version::new(source.unwrap_or(0), self.state.revision);
         let flags = if source.is_some() { SOURCED | CLAIMED } else { 0 };

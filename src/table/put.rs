@@ -11,7 +11,9 @@ use crate::rule::tombstone::Known;
 use crate::rule::tombstone::admit_source;
 use crate::rule::version::Claim;
 use crate::rule::version::Version;
+use crate::sync::Broken;
 use crate::sync::Ordering;
+use crate::sync::is_broken;
 use crate::time::deadline;
 
 use super::flights::Flight;
@@ -121,7 +123,7 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
     /// Writes, and frees those who wait for the key. Cannot fail any more, nor panic.
     #[inline(always)]
     pub(crate) fn write(&mut self, terms: &impl Terms, permit: Permit<'a, K, V>, pair: (K, V), now: u64) -> Put<'a, K, V> {
-        self.state.revision += 1;
+        self.state.revision += u64::from(!is_broken(Broken::Revision));
         self.state.counts.inserts += 1;
         let version = Version::new(permit.source, self.state.revision);
         let fresh = self.fill(terms, &permit, version, pair);
@@ -173,7 +175,7 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
     ) -> Result<(), Refusal<'a, K, V>> {
         let version = current.map(|resident| resident.version);
         let Some(special) = terms.special() else { return Ok(()) };
-        if !special.condition.holds(version) {
+        if !special.condition.holds(version) && !is_broken(Broken::Compare) {
             return Err(Refusal::Conflict(current));
         }
         if special.assumed.is_some_and(|assumed| assumed != version) {
@@ -198,6 +200,9 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
         current: Option<Resident<'a, K, V>>,
         known: Known,
     ) -> Result<(), Refusal<'a, K, V>> {
+        if is_broken(Broken::Source) {
+            return Ok(());
+        }
         let has = |flag| current.is_some_and(|resident| resident.node.has(flag));
         // An entry that does not know its key's past is no better than none while that past is forgotten.
         let unsure = has(UNSURE) && matches!(known, Known::Forgotten(_));
@@ -317,6 +322,9 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
             self.index().link(node.hash(), slot);
         } else {
             // Before the new value is seen, so that no walk over the entries yields this one after it.
+            if is_broken(Broken::RetiredFirst) {
+                self.index().swap(old, slot);
+            }
             node.retire();
             self.index().swap(old, slot);
         }

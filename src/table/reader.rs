@@ -5,14 +5,21 @@
 //! asymmetric barrier. A word is [`FREE`], or holds [`IN_TABLE`] while its reader walks bucket arrays, or the address of the node it
 //! is using, or both. A reader that stalls therefore holds back one node, and the arrays only while it looks a key up.
 
+use std::array::from_fn;
+
 use crate::sync::AtomicPtr;
 use crate::sync::AtomicU64;
 use crate::sync::AtomicUsize;
+use crate::sync::Broken;
+use crate::sync::IS_MODELLED;
 use crate::sync::Ordering;
 use crate::sync::Place;
 use crate::sync::Recent;
+use crate::sync::Sequence;
+use crate::sync::is_broken;
 use crate::sync::light_asymmetric_barrier;
 use crate::sync::light_barrier;
+use crate::sync::ordered;
 
 const FREE: usize = 0;
 /// Set while bucket arrays and directories may be in use. Nodes are aligned, so the bit is free in their addresses.
@@ -21,7 +28,7 @@ const IN_TABLE: usize = 1;
 /// Look-ups that one thread may nest (a closure that looks up another key) before it borrows words from the common pool.
 const NESTED: usize = 3;
 /// Sampled accesses a thread keeps until a writer collects them; older ones are overwritten.
-const SAMPLES: usize = 32;
+const SAMPLES: usize = if IS_MODELLED { 2 } else { 32 };
 
 #[repr(align(128))]
 struct Cell {
@@ -36,14 +43,14 @@ struct Cell {
 }
 
 impl Cell {
-    const fn new() -> Self {
+    fn new() -> Self {
         Cell {
-            hazards: [const { AtomicUsize::new(FREE) }; NESTED],
+            hazards: from_fn(|_| AtomicUsize::new(FREE)),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
             written: AtomicUsize::new(0),
             collected: AtomicUsize::new(0),
-            samples: [const { AtomicU64::new(0) }; SAMPLES],
+            samples: from_fn(|_| AtomicU64::new(0)),
         }
     }
 }
@@ -66,10 +73,10 @@ pub(crate) struct Readers {
 
 impl Readers {
     pub(crate) fn new() -> Self {
-        static NUMBERS: AtomicU64 = AtomicU64::new(1);
+        static NUMBERS: Sequence = Sequence::new();
         Readers {
-            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
-            segments: [const { AtomicPtr::new(std::ptr::null_mut()) }; Place::SEGMENTS],
+            number: NUMBERS.next(),
+            segments: from_fn(|_| AtomicPtr::new(std::ptr::null_mut())),
             spares: AtomicPtr::new(std::ptr::null_mut()),
             common: Cell::new(),
         }
@@ -144,7 +151,8 @@ impl Readers {
         let cells: Box<[Cell]> = (0..Place::cells(segment)).map(|_| Cell::new()).collect();
         let fresh = Box::into_raw(cells).cast::<Cell>();
         // AcqRel: publishes the cells to `cell`, and sees those of a thread that came first.
-        match self.segments[segment].compare_exchange(std::ptr::null_mut(), fresh, Ordering::AcqRel, Ordering::Acquire) {
+        let order = ordered(Broken::CellOrder, Ordering::AcqRel);
+        match self.segments[segment].compare_exchange(std::ptr::null_mut(), fresh, order, Ordering::Acquire) {
             Ok(_) => fresh,
             Err(first) => {
                 // SAFETY: `fresh` was never shared.
@@ -176,7 +184,7 @@ impl Readers {
         for cell in self.cells() {
             cell.hazards.iter().for_each(|hazard| announced.note(hazard));
         }
-        let mut at = self.spares.load(Ordering::SeqCst);
+        let mut at = if is_broken(Broken::Spares) { std::ptr::null_mut() } else { self.spares.load(Ordering::SeqCst) };
         // SAFETY: as in `spare`.
         while let Some(spare) = unsafe { at.as_ref() } {
             announced.note(&spare.hazard);
@@ -260,7 +268,7 @@ impl<'a> Reading<'a> {
     #[inline(always)]
     pub(super) fn leave_table(&self, address: usize) {
         // Release: every read of the table is over when the bit is seen gone.
-        self.hazard.store(address, Ordering::Release);
+        self.hazard.store(if is_broken(Broken::HazardStays) { FREE } else { address }, Ordering::Release);
     }
 
     #[inline(always)]
@@ -281,7 +289,7 @@ impl Drop for Reading<'_> {
     #[inline(always)]
     fn drop(&mut self) {
         // Release: every use of the node is over when the word is seen free.
-        self.hazard.store(FREE, Ordering::Release);
+        self.hazard.store(FREE, ordered(Broken::HazardOrder, Ordering::Release));
     }
 }
 
@@ -337,7 +345,7 @@ impl Announced {
 
     /// Is a reader anywhere between opening a look-up and its end?
     pub(super) fn in_table(&self) -> bool {
-        self.in_table
+        self.in_table && !is_broken(Broken::InTable)
     }
 }
 

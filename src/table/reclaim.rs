@@ -12,8 +12,11 @@ use std::panic::catch_unwind;
 use smallvec::SmallVec;
 
 use crate::event::Cause;
+use crate::sync::Broken;
 use crate::sync::Ordering;
+use crate::sync::fence;
 use crate::sync::heavy_barrier;
+use crate::sync::is_broken;
 use crate::unwind::Panic;
 use crate::unwind::keep_first;
 
@@ -83,12 +86,13 @@ pub(super) struct Retired<'a, K, V> {
 impl<'a, K, V> Retired<'a, K, V> {
     /// Drops what is used no more: one barrier serves all. No lock is held while anything is dropped. A panic of a value's `Drop` comes back
     /// when everything is done.
-    pub(super) fn reclaim(gathered: Gathered<'a, K, V>, readers: &Readers) -> Result<(), Panic> {
+    pub(super) fn reclaim(gather: impl FnOnce() -> Gathered<'a, K, V>, readers: &Readers) -> Result<(), Panic> {
+        let early = is_broken(Broken::GatherFirst).then(|| announced_by_now(readers));
+        let gathered = gather();
         if gathered.is_empty() {
             return Ok(());
         }
-        heavy_barrier();
-        let announced = readers.announced();
+        let announced = early.unwrap_or_else(|| announced_by_now(readers));
         let mut panic = None;
         gathered.into_iter().for_each(|retired| keep_first(&mut panic, retired.settle(readers, &announced)));
         panic.map_or(Ok(()), Err)
@@ -105,6 +109,11 @@ impl<'a, K, V> Retired<'a, K, V> {
         stripe.lock().settle(batch, in_use, kept);
         dropped
     }
+}
+
+fn announced_by_now(readers: &Readers) -> Announced {
+    heavy_barrier();
+    readers.announced()
 }
 
 impl<K, V> Stripe<K, V> {
@@ -131,7 +140,7 @@ impl<K, V> Stripe<K, V> {
         let dropped = catch_unwind(AssertUnwindSafe(|| drop(ended)));
         let mut panic = None;
         keep_first(&mut panic, dropped);
-        keep_first(&mut panic, Retired::reclaim(self.gather().into_iter().collect(), readers));
+        keep_first(&mut panic, Retired::reclaim(|| self.gather().into_iter().collect(), readers));
         panic.map_or(Ok(()), Err)
     }
 
@@ -144,7 +153,7 @@ impl<K, V> Stripe<K, V> {
         batch.retain(|&slot| {
             // SAFETY: retired slots were handed out, and the caller has a look-up open, which keeps the directory.
             let (read, pinned) = unsafe { (announced.uses(self.slab.node(slot).address()), self.slab.is_pinned(slot)) };
-            if read {
+            if read && !(pinned && is_broken(Broken::ReadBeforePinned)) {
                 in_use.read.push(slot);
             } else if pinned {
                 in_use.pinned.push(slot);
@@ -180,7 +189,9 @@ impl<K, V> Stripe<K, V> {
         if pins.fetch_sub(1, Ordering::SeqCst) != 1 {
             return Ok(());
         }
-        crate::sync::fence(Ordering::SeqCst);
+        if !is_broken(Broken::UnpinFence) {
+            fence(Ordering::SeqCst);
+        }
         if !node.has_for_sure(RETIRED) || !self.lock().unpark(pin.slot) {
             return Ok(());
         }
@@ -193,7 +204,8 @@ impl<K, V> Stripe<K, V> {
     /// Takes what the listener is to be told, if nobody else is telling it: until [`told`](Self::told) only the caller is.
     pub(crate) fn start_telling(&self) -> Option<Vec<(Pin<K, V>, Cause)>> {
         let mut locked = self.lock();
-        (!mem::replace(&mut locked.state.telling, true)).then(|| locked.take_notices())
+        let alone = !mem::replace(&mut locked.state.telling, true);
+        (alone || is_broken(Broken::TellingAlone)).then(|| locked.take_notices())
     }
 
     /// What came in while the last notices were told; when there is nothing more, others may tell again.
@@ -222,7 +234,7 @@ impl<K, V> Locked<'_, K, V> {
         for slot in in_use.pinned {
             self.node(slot).set(PARKED);
             // SAFETY: a retired slot, and the lock is held.
-            if !unsafe { self.stripe.slab.is_pinned(slot) } {
+            if !unsafe { self.stripe.slab.is_pinned(slot) } && !is_broken(Broken::ParkedLook) {
                 // The last pin came before `PARKED` and left the slot to us.
                 self.node(slot).unset(PARKED);
                 waiting.push(slot);

@@ -12,7 +12,10 @@ use crate::sync::AtomicBool;
 use crate::sync::AtomicPtr;
 use crate::sync::AtomicU32;
 use crate::sync::AtomicU64;
+use crate::sync::Broken;
+use crate::sync::IS_MODELLED;
 use crate::sync::Ordering;
+use crate::sync::is_broken;
 use crate::unwind::keep_first;
 use crate::unwind::resume;
 
@@ -27,7 +30,9 @@ use super::node::OCCUPIED;
 const ALIGNMENT: usize = 64;
 /// The first chunk is allocated at the first write, so it is at most this large, and never smaller than a few nodes.
 const FIRST_BYTES: usize = 1 << 20;
-const FEWEST: usize = 32;
+const FEWEST: usize = if IS_MODELLED { 4 } else { 32 };
+/// The logarithm of what every other chunk holds at least.
+const SMALLEST: u32 = if IS_MODELLED { 0 } else { 5 };
 
 struct Chunk<K, V> {
     nodes: *mut Node<K, V>,
@@ -100,7 +105,7 @@ impl<K, V> Slab<K, V> {
             directory: AtomicPtr::new(Box::into_raw(directory)),
             first: AtomicPtr::new(std::ptr::null_mut()),
             first_length: expected.clamp(FEWEST, most) as u32,
-            shift: (expected / 16).max(1).ilog2().clamp(5, 13),
+            shift: (expected / 16).max(1).ilog2().clamp(SMALLEST, 13),
             has_pins: AtomicBool::new(false),
             fresh: AtomicU32::new(0),
         }
@@ -248,7 +253,7 @@ impl<K, V> Slab<K, V> {
         // SAFETY: passed on.
         let (chunk, at) = unsafe { self.chunk(slot) };
         // SeqCst: pairs with the count of the last pin, see `Stripe::unpin`.
-        chunk.pins.get(at).is_some_and(|pins| pins.load(Ordering::SeqCst) != 0)
+        chunk.pins.get(at).is_some_and(|pins| pins.load(Ordering::SeqCst) != 0) && !is_broken(Broken::Pins)
     }
 
     /// A vacant slot. With the lock held. `None` when all slots are in use; an outgrown directory comes with it.
@@ -327,8 +332,8 @@ impl<K, V> Drop for Slab<K, V> {
                     keep_first(&mut panic, dropped);
                 }
             }
-            // SAFETY: allocated by `Chunk::new` with the same layout, and its pairs are gone.
-            unsafe { std::alloc::dealloc(chunk.nodes.cast(), Chunk::<K, V>::layout(chunk.length)) };
+            // SAFETY: its nodes are vacant and nobody has them.
+            unsafe { chunk.free() };
         }
         resume(panic.map_or(Ok(()), Err));
     }
@@ -375,9 +380,22 @@ impl<K, V> Chunk<K, V> {
             handle_alloc_error(layout);
         }
         // All zeros is what a vacant node is, so memory that is not needed yet is not touched.
+        if IS_MODELLED {
+            // SAFETY: so many nodes were allocated.
+            (0..length).for_each(|at| unsafe { nodes.add(at).write(Node::vacant()) });
+        }
         let (sources, weights, deadlines, refreshes, pins) =
             (Column::new(), Column::new(), Column::new(), Column::new(), Column::new());
         Chunk { nodes, length, sources, weights, deadlines, refreshes, pins }
+    }
+
+    /// # Safety
+    /// The nodes are vacant, and nobody refers to them any more.
+    unsafe fn free(&self) {
+        // SAFETY: the nodes are there, zeros or made so by `new`; nothing is dropped where atomics are plain.
+        unsafe { std::ptr::slice_from_raw_parts_mut(self.nodes, self.length).drop_in_place() };
+        // SAFETY: allocated by `new` with the same layout.
+        unsafe { std::alloc::dealloc(self.nodes.cast(), Self::layout(self.length)) };
     }
 
     fn memory(&self) -> usize {

@@ -13,8 +13,11 @@ use crate::rule::version::Version;
 use crate::sync::AtomicPtr;
 use crate::sync::AtomicU64;
 use crate::sync::AtomicUsize;
+use crate::sync::Broken;
+use crate::sync::IS_MODELLED;
 use crate::sync::Mutex;
 use crate::sync::Ordering;
+use crate::sync::is_broken;
 use crate::sync::prefetch;
 use crate::time::Wheel;
 use crate::time::deadline;
@@ -182,7 +185,7 @@ impl<K, V> Stripe<K, V> {
         let Some(node) = (unsafe { self.slab.node_unless_nil(slot) }) else { return Err(reading.into_reading()) };
         reading.protect(node.address());
         // SAFETY: if it is still linked after it was announced, the hazard word keeps it from here on.
-        if bucket.slot(place) != slot || !key.equivalent(unsafe { &node.pair().0 }) {
+        if !is_linked(bucket, place, slot) || !key.equivalent(unsafe { &node.pair().0 }) {
             return Err(reading.into_reading());
         }
         Ok(Found { stripe: self, slot, node, reading: reading.into_reading() })
@@ -235,7 +238,7 @@ impl<K, V> Stripe<K, V> {
         let node = unsafe { self.slab.node_unless_nil(slot) }?;
         reading.protect(node.address());
         // Still linked after it was announced: the hazard word keeps it from here on.
-        (bucket.slot(place) == slot).then_some((slot, node))
+        is_linked(bucket, place, slot).then_some((slot, node))
     }
 
     fn probe<Q>(&self, index: &Index, hash: u64, key: &Q, reading: &Reading<'_>) -> Option<(u32, &Node<K, V>)>
@@ -274,8 +277,17 @@ impl<K, V> Stripe<K, V> {
     }
 }
 
+/// Is the slot still where it was found?
+#[inline(always)]
+fn is_linked(bucket: &Bucket, place: usize, slot: u32) -> bool {
+    bucket.slot(place) == slot || is_broken(Broken::LinkedStill)
+}
+
 /// How many retired entries make a batch: few of those that own what lies elsewhere, as all of it waits with them.
 fn batch_for<T>(expected: usize) -> usize {
+    if IS_MODELLED {
+        return 2;
+    }
     if mem::needs_drop::<T>() { (expected / 16).clamp(64, 512) } else { (expected / 8).clamp(256, 512) }
 }
 

@@ -96,13 +96,12 @@ impl<K, V> Table<K, V> {
         // Others that have much to reclaim join in: their barrier is saved.
         let others = self.stripes.iter().enumerate().filter(|&(other, _)| other != number);
         let others = others.filter_map(|(_, stripe)| stripe.gather_if_many());
-        let gathered = self.stripe_number(number).gather().into_iter().chain(others).collect();
-        Retired::reclaim(gathered, &self.readers)
+        Retired::reclaim(|| self.stripe_number(number).gather().into_iter().chain(others).collect(), &self.readers)
     }
 
     /// Drops what every stripe has retired and nobody uses any more.
     pub(crate) fn reclaim_all(&self) -> Result<(), Panic> {
-        Retired::reclaim(self.stripes.iter().filter_map(Stripe::gather).collect(), &self.readers)
+        Retired::reclaim(|| self.stripes.iter().filter_map(Stripe::gather).collect(), &self.readers)
     }
 
     /// Drops every entry that no guard holds. Nobody is told.

@@ -1,0 +1,434 @@
+//! What a cache may do: the contract as a small sequential machine, one key at a time.
+//!
+//! A key is in a [`KeyState`]. [`Spec::after`] says in which states it may be after an act with a given result: in none if a cache may not
+//! behave so. There may be several, as a cache may drop an entry at any time without a word: so where room is scarce or entries have
+//! deadlines, every act may find its entry gone. What is known of the key stays when the entry goes: the last revision, and how far the key
+//! is dead by the word of the source.
+//!
+//! Where the crate promises less than one would think, a comment says so.
+
+use crate::history::Act;
+use crate::history::Brought;
+use crate::history::Error;
+use crate::history::Expected;
+use crate::history::History;
+use crate::history::Id;
+use crate::history::Load;
+use crate::history::Outcome;
+use crate::history::Seen;
+use crate::history::Written;
+
+/// How well a cache remembers source versions of absent keys.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Memory {
+    /// There is room for all tombstones, and none is old enough to go: nothing is forgotten.
+    Whole,
+    /// One order, few tombstones: a floor takes the place of those that go. Nothing old comes back from a writer, but what is new may be
+    /// refused for the sake of another key.
+    Floors,
+    /// An order for each key, few tombstones: while one is missing, writers of absent keys are refused whatever they bring.
+    Forgetful,
+}
+
+/// The builder's choices, as far as they change what a cache may do.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Room is scarce: any entry may go at any time.
+    pub evicts: bool,
+    pub memory: Memory,
+    /// A write at the source version that is there replaces it.
+    pub replaces_equal: bool,
+    pub time_to_live: Option<u64>,
+    pub load_timeout: Option<u64>,
+    /// Readers miss a key while it is written through the cache.
+    pub hides_written: bool,
+}
+
+/// All that decides what a key may do next.
+#[derive(Clone, PartialEq, Eq, Hash, Default, Debug)]
+pub struct KeyState {
+    entry: Option<Entry>,
+    dead: Option<Dead>,
+    /// The highest revision that any entry of the key is known to have had.
+    revision: u64,
+    /// The load whose value would be stored. What is fenced is not here.
+    load: Option<OpenLoad>,
+    /// From when on the load whose value was stored last could have been taken over, where leases end by time.
+    landed: Option<u64>,
+    /// Somebody writes the source.
+    turn: Option<Turn>,
+    now: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Entry {
+    id: Id,
+    source: u64,
+    /// The source gave this very state its version; else it has that of a state before it.
+    claimed: bool,
+    /// The source is this or above: it was kept from what the cache knew of an absent key, which may have been another key's floor.
+    vague: bool,
+    /// From then on nobody is served it. It may go earlier: a writer asks for the time before he has the lock.
+    due: Option<u64>,
+}
+
+/// The source has said that states below this version are old; if `inclusive` those at it too.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+struct Dead {
+    source: u64,
+    inclusive: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct OpenLoad {
+    load: Load,
+    /// Others may take over from here on, and from `last` on it stores nothing: which of the moments between counts depends on when it asked
+    /// for the time.
+    first: u64,
+    last: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Turn {
+    /// Somebody else wrote or invalidated the key meanwhile.
+    disturbed: bool,
+    /// The groups that ended meanwhile, a bit for each.
+    ended: u64,
+}
+
+impl Dead {
+    fn admits(self, source: u64, replaces_equal: bool) -> bool {
+        source > self.source || source == self.source && (!self.inclusive || replaces_equal)
+    }
+}
+
+impl KeyState {
+    /// The highest source version that is known. A write that names none keeps it.
+    fn source(&self) -> u64 {
+        self.entry.map_or(self.dead.map_or(0, |dead| dead.source), |entry| entry.source)
+    }
+
+    fn sees(&self, seen: Seen) -> bool {
+        match (seen, self.entry) {
+            (Seen::Value(id), Some(entry)) => id == entry.id,
+            (Seen::Something, Some(_)) | (Seen::Nothing, None) => true,
+            _ => false,
+        }
+    }
+
+    fn is(&self, expected: Expected) -> bool {
+        match expected {
+            Expected::Absent => self.sees(Seen::Nothing),
+            Expected::Value(id) => self.sees(Seen::Value(id)),
+        }
+    }
+
+    /// Promises 1 and 2: what is being loaded now will not be stored, and who comes from here on does not join it.
+    fn fence(&mut self) {
+        self.load = None;
+        if let Some(turn) = &mut self.turn {
+            turn.disturbed = true;
+        }
+    }
+
+    fn bury(&mut self, source: u64, inclusive: bool) {
+        if source > 0 {
+            self.dead = self.dead.max(Some(Dead { source, inclusive }));
+        }
+    }
+
+    /// The entry goes because somebody said so: its source may not write it again.
+    fn remove(&mut self) {
+        if let Some(entry) = self.entry.take() {
+            self.bury(entry.source, true);
+        }
+    }
+
+    /// The entry goes by itself: nothing newer is known, so the same state may come again. Not one that only inherited its source, as the
+    /// state from which it did is older.
+    fn vanish(&mut self) {
+        if let Some(entry) = self.entry.take() {
+            self.bury(entry.source, !entry.claimed);
+        }
+    }
+}
+
+pub struct Spec<'a> {
+    pub rules: &'a Rules,
+    pub history: &'a History,
+}
+
+impl Spec<'_> {
+    /// The states in which the key may be after this act.
+    pub fn after(&self, state: &KeyState, act: &Act) -> Vec<KeyState> {
+        let mut next = self.exactly(state.clone(), act);
+        if let Some(entry) = state.entry
+            && (self.rules.evicts || entry.due.is_some())
+            && looks_at_entry(act)
+        {
+            let mut without = state.clone();
+            without.vanish();
+            next.extend(self.exactly(without, act));
+            next.dedup();
+        }
+        next
+    }
+
+    /// The states after this act, if the entry is what it is.
+    fn exactly(&self, mut state: KeyState, act: &Act) -> Vec<KeyState> {
+        let allowed = match *act {
+            // A commit hides what it ends before it shows what it brings, and a read takes no lock: beside a commit it may miss any of its keys.
+            // So may a read that knows the time better than a writer who comes after it.
+            Act::Read { seen, torn } => {
+                let may_miss = torn || state.entry.is_some_and(|entry| entry.due.is_some());
+                state.sees(seen) || seen == Seen::Nothing && may_miss
+            }
+            Act::Met(id) => state.sees(Seen::Value(id)),
+            Act::Expect(expected) => state.is(expected),
+            // Promise 4: who loses a swap gets the entry that is there, and it is another one than he expected.
+            Act::Conflict { expected, found } => !state.is(expected) && state.sees(found),
+            Act::Write(value) => self.may_write(&state, value.source) && self.write(&mut state, value),
+            Act::Superseded { source } => {
+                let known = state.entry.is_some_and(|entry| entry.source >= source);
+                let refused = self.may_refuse(&state, source);
+                // What proves it old news is newer than any load under way, or it fences as any other write.
+                if !known {
+                    state.fence();
+                }
+                refused
+            }
+            // A transaction that aborts has changed nothing.
+            Act::Aborted { source } => self.may_refuse(&state, source),
+            Act::TooHeavy | Act::Fence => {
+                state.fence();
+                true
+            }
+            Act::Remove(seen) => {
+                let saw = state.sees(seen);
+                state.remove();
+                state.fence();
+                saw
+            }
+            Act::RemoveValue(id) => {
+                if state.sees(Seen::Value(id)) {
+                    state.remove();
+                    state.fence();
+                }
+                true
+            }
+            Act::InvalidateAt { source, done } => return self.invalidate_at(state, source, done),
+            Act::Clear => {
+                state.remove();
+                state.fence();
+                true
+            }
+            Act::EndGroup(group) => {
+                self.end_group(&mut state, group);
+                true
+            }
+            Act::Lead { load, refresh, asked } => return self.lead(state, load, refresh, asked),
+            Act::Land { load, value, outcome, asked } => return self.land(state, load, value, outcome, asked),
+            Act::Abandon(load) => {
+                state.load = state.load.filter(|open| open.load != load);
+                true
+            }
+            Act::Loaded(id) => state.sees(Seen::Value(id)) || self.brings(&state, Brought::Value(id)),
+            Act::LoadFailed(error) => self.fails_with(&state, error),
+            Act::BeginWrite { found } => self.begin_write(&mut state, found),
+            Act::EndWrite { value, outcome } => self.end_write(&mut state, value, outcome),
+            Act::Advance(time) => {
+                state.now += time;
+                if state.entry.is_some_and(|entry| entry.due.is_some_and(|due| due <= state.now)) {
+                    state.vanish();
+                }
+                true
+            }
+        };
+        if allowed { vec![state] } else { Vec::new() }
+    }
+
+    /// Promise 5: is a write that names this source news?
+    fn may_write(&self, state: &KeyState, source: Option<u64>) -> bool {
+        let Some(source) = source else { return true };
+        match (state.entry, state.dead) {
+            (Some(entry), _) => source > entry.source || source == entry.source && entry.claimed && self.rules.replaces_equal,
+            (None, Some(dead)) => dead.admits(source, self.rules.replaces_equal),
+            (None, None) => true,
+        }
+    }
+
+    /// May it be refused? What has forgotten refuses more.
+    fn may_refuse(&self, state: &KeyState, source: u64) -> bool {
+        let forgotten = match self.rules.memory {
+            Memory::Whole => false,
+            Memory::Floors => state.entry.is_none_or(|entry| entry.vague),
+            Memory::Forgetful => true,
+        };
+        forgotten || !self.may_write(state, Some(source))
+    }
+
+    /// Promise 12: a load's value is not held to floors and forgotten tombstones, as its fence protects it. So it is stored unless its source
+    /// is older than what is known, and where something was forgotten that may be less than what was.
+    fn may_store(&self, state: &KeyState, source: Option<u64>) -> bool {
+        let Some(source) = source else { return true };
+        match state.entry {
+            Some(entry) => source >= entry.source,
+            None => self.rules.memory != Memory::Whole || source >= state.source(),
+        }
+    }
+
+    fn may_be_too_old(&self, state: &KeyState, source: Option<u64>) -> bool {
+        let Some(source) = source else { return false };
+        // Of an entry that kept another key's floor nobody here knows how high that was, nor when the entry has gone.
+        let vague = self.rules.memory != Memory::Whole && state.entry.is_none_or(|entry| entry.vague);
+        vague || source < state.source()
+    }
+
+    /// It kills what is older, if it is.
+    fn invalidate_at(&self, mut state: KeyState, source: u64, done: Option<bool>) -> Vec<KeyState> {
+        let mut next = Vec::new();
+        state.fence();
+        if done != Some(true) && state.entry.is_some_and(|entry| entry.vague || entry.source >= source) {
+            next.push(state.clone());
+        }
+        if done != Some(false) && state.entry.is_none_or(|entry| entry.source < source) {
+            state.remove();
+            state.bury(source, false);
+            next.push(state);
+        }
+        next
+    }
+
+    /// The write takes place: promise 3, its version is above all that the key ever had; promise 1, it fences.
+    fn write(&self, state: &mut KeyState, value: Written) -> bool {
+        let mut source = value.source.unwrap_or(state.source());
+        let inherits = value.source.is_none();
+        let mut vague = match state.entry {
+            Some(entry) => entry.vague && inherits,
+            None => self.rules.memory != Memory::Whole && inherits,
+        };
+        if vague && state.entry.is_none() && self.rules.memory == Memory::Forgetful {
+            // An absent key's source is forgotten with its tombstone.
+            source = 0;
+        }
+        if let Some(stamp) = self.history.stamp(value.id) {
+            let is_right = stamp.source == source || vague && stamp.source > source;
+            if stamp.revision <= state.revision || !is_right {
+                return false;
+            }
+            (source, state.revision, vague) = (stamp.source, stamp.revision, false);
+        }
+        state.fence();
+        let due = value.ttl.or(self.rules.time_to_live).map(|ttl| state.now + ttl);
+        state.entry = Some(Entry { id: value.id, source, claimed: !inherits, vague, due });
+        true
+    }
+
+    /// Its entry goes, and what is being loaded for it is not stored.
+    fn end_group(&self, state: &mut KeyState, group: u8) {
+        let belongs = |id| self.history.group(id) == Some(group);
+        if state.entry.is_some_and(|entry| belongs(entry.id)) {
+            state.remove();
+            state.fence();
+        }
+        let brought = state.load.and_then(|open| self.history.loads.get(&open.load));
+        if matches!(brought, Some(&Brought::Value(id)) if belongs(id)) {
+            state.load = None;
+        }
+        if let Some(turn) = &mut state.turn {
+            turn.ended |= 1 << group;
+        }
+    }
+
+    /// Promise 6: who loads has found nothing to serve, and nobody else loads, or one who has taken too long.
+    fn lead(&self, mut state: KeyState, load: Load, refresh: bool, asked: u64) -> Vec<KeyState> {
+        let mut next = Vec::new();
+        // Who waits for a lease and finds it overdue just when its value has been stored takes it over, and loads for nothing.
+        if state.landed.is_some_and(|first| state.now >= first) {
+            next.push(state.clone());
+        }
+        let is_free = state.load.is_none_or(|open| state.now >= open.first);
+        let timeout = self.rules.load_timeout;
+        let after = |begin: u64| timeout.map_or(u64::MAX, |timeout| begin + timeout);
+        if is_free && (refresh || state.entry.is_none()) {
+            state.load = Some(OpenLoad { load, first: after(asked), last: after(state.now) });
+            next.push(state);
+        }
+        next
+    }
+
+    /// Does the load under way bring this, to all who come while it is not fenced?
+    fn brings(&self, state: &KeyState, what: Brought) -> bool {
+        state.load.is_some_and(|open| self.history.loads.get(&open.load) == Some(&what))
+    }
+
+    fn fails_with(&self, state: &KeyState, error: Error) -> bool {
+        self.brings(state, Brought::Error(error))
+    }
+
+    fn land(&self, mut state: KeyState, load: Load, value: Written, outcome: Outcome, asked: u64) -> Vec<KeyState> {
+        let mut next = Vec::new();
+        let open = state.load.filter(|open| open.load == load);
+        let may_store = open.is_some_and(|open| asked < open.last) && state.turn.is_none();
+        if outcome != Outcome::NotStored && may_store && self.may_store(&state, value.source) {
+            let mut stored = state.clone();
+            if self.write(&mut stored, value) {
+                stored.landed = open.map(|open| open.first).filter(|_| self.rules.load_timeout.is_some());
+                next.push(stored);
+            }
+        }
+        // It stays out for a reason: it was fenced, it is late, its key is being written, or its source has said more. Of a value in a group
+        // the crate does not say so much: a lease that was passed on may be taken for one from before the group ended.
+        let reason = open.is_none_or(|open| state.now >= open.first)
+            || state.turn.is_some()
+            || self.may_be_too_old(&state, value.source)
+            || self.history.group(value.id).is_some();
+        if outcome != Outcome::Stored && reason {
+            state.load = state.load.filter(|open| open.load != load);
+            next.push(state);
+        }
+        next
+    }
+
+    /// Writes of one key through the cache go one at a time.
+    fn begin_write(&self, state: &mut KeyState, found: Seen) -> bool {
+        let allowed = state.turn.is_none() && state.sees(found);
+        state.load = None;
+        if self.rules.hides_written {
+            state.remove();
+        }
+        state.turn = Some(Turn { disturbed: false, ended: 0 });
+        allowed
+    }
+
+    /// The value is stored if nobody else wrote the key meanwhile. Else nobody knows which came first, and the key is absent, unless what is
+    /// there is as new by the word of the source.
+    fn end_write(&self, state: &mut KeyState, value: Option<Written>, outcome: Outcome) -> bool {
+        let Some(turn) = state.turn.take() else { return false };
+        let Some(value) = value else {
+            state.remove();
+            state.fence();
+            return true;
+        };
+        let group = self.history.group(value.id);
+        let ended = group.is_some_and(|group| turn.ended >> group & 1 == 1);
+        if outcome == Outcome::Stored {
+            return !turn.disturbed && !ended && self.may_store(state, value.source) && self.write(state, value);
+        }
+        let reason = turn.disturbed || ended || self.may_be_too_old(state, value.source);
+        if state.entry.is_none_or(|entry| value.source.is_none_or(|source| entry.source < source)) {
+            state.remove();
+            state.bury(value.source.unwrap_or(0), false);
+        }
+        state.fence();
+        reason
+    }
+}
+
+/// Does it make a difference whether there is an entry? An entry that goes before an act that does not care may as well go later.
+fn looks_at_entry(act: &Act) -> bool {
+    !matches!(
+        act,
+        Act::Fence | Act::TooHeavy | Act::Abandon(_) | Act::LoadFailed(_) | Act::Advance(_) | Act::Met(_) | Act::RemoveValue(_)
+    ) && !matches!(act, Act::Lead { refresh: true, .. } | Act::Read { seen: Seen::Value(_) | Seen::Something, .. })
+}
