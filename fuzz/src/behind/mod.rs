@@ -65,10 +65,13 @@ impl<'a> Arbitrary<'a> for Name {
 #[derive(Debug)]
 struct Broken;
 
+/// How a batch ends, and what is inserted meanwhile.
+type Ending = (End, Option<(Name, Weight)>);
+
 /// The source of truth and what becomes of its next batches.
 struct Source {
     model: Arc<Mutex<Model>>,
-    ends: Mutex<VecDeque<(End, Option<(Name, Weight)>)>>,
+    ends: Mutex<VecDeque<Ending>>,
 }
 
 type Behind = WriteBehind<u8, Tracked, Hasher, Source>;

@@ -71,5 +71,5 @@ fn take(ghosts: &mut Ghosts, model: &mut Vec<u32>, hash: u32, exact: bool) {
 
 /// Of all keys another one, in the sixteen bits that tell ghosts apart too.
 fn hash(key: u8) -> u32 {
-    spread(u16::from(key)) & !0xffff | (u32::from(key) + 1) * 0x101
+    (spread(u16::from(key)) & !0xffff) | ((u32::from(key) + 1) * 0x101)
 }
