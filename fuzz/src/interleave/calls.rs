@@ -113,14 +113,16 @@ impl World {
             return;
         }
         let floor = self.floors()[key];
-        let got = survives(|| {
-            self.cache.load(&(key as u8), || {
-                let _underway = self.begins([key].into_iter());
-                let state = self.truth[key].get();
-                fire(Hook::Loader);
-                self.comes_to(end).map(|()| self.loaded(state))
-            })
-        });
+        let loads = || {
+            self.blocking.set(false);
+            let _underway = self.begins([key].into_iter());
+            let state = self.truth[key].get();
+            fire(Hook::Loader);
+            self.comes_to(end).map(|()| self.loaded(state))
+        };
+        self.blocking.set(true);
+        let got = self.calls(|| survives(|| self.cache.load(&(key as u8), loads)));
+        self.blocking.set(false);
         if let Some(Ok(value)) = got {
             assert!(value.state >= floor, "a load gave {} of key {key}, and began after {floor}", value.state);
         }
@@ -145,8 +147,7 @@ impl World {
 
     pub fn lease(&self, key: usize) {
         let floor = self.floors()[key];
-        let leased = survives(|| self.cache.get_or_lease(&(key as u8), Some(Duration::ZERO)));
-        match leased {
+        self.calls(|| match survives(|| self.cache.get_or_lease(&(key as u8), Some(Duration::ZERO))) {
             Some(Leased::Value(value)) => {
                 assert!(value.state >= floor, "{} of key {key} after {floor}", value.state);
             }
@@ -155,7 +156,7 @@ impl World {
                 self.leases.borrow_mut().push(Held { lease, state, underway });
             }
             _ => {}
-        }
+        });
     }
 
     pub fn end_lease(&self, at: u8, end: End) {

@@ -82,7 +82,7 @@ impl World {
             return;
         }
         running.begun = true;
-        match survives(|| running.task.poll()) {
+        match self.calls(|| survives(|| running.task.poll())) {
             Some(Poll::Pending) => self.tasks.borrow_mut()[at] = Some(running),
             Some(Poll::Ready(given)) => {
                 for (key, state) in given {

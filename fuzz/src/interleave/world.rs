@@ -52,6 +52,10 @@ pub struct World {
     armed: RefCell<Vec<(Hook, Armed)>>,
     /// How many calls of user code are on the stack.
     depth: Cell<u32>,
+    /// A thread is on its way to its loader: if another load began now, in the middle of its call, it would wait for that for ever.
+    pub blocking: Cell<bool>,
+    /// `fences` when the call began that is under way.
+    since: Cell<PerKey>,
 }
 
 /// A lease that is held, and what will be brought.
@@ -109,6 +113,9 @@ impl Drop for Reached {
 /// The cache runs code of the user's: whatever is armed happens now.
 pub fn fire(hook: Hook) {
     let Some(world) = WORLD.with_borrow(Option::clone) else { return };
+    if world.blocking.get() {
+        return;
+    }
     let armed = {
         let mut armed = world.armed.borrow_mut();
         armed.iter().position(|one| one.0 == hook).map(|at| armed.remove(at).1)
@@ -156,6 +163,8 @@ impl World {
             leases: RefCell::default(),
             armed: RefCell::default(),
             depth: Cell::default(),
+            blocking: Cell::default(),
+            since: Cell::default(),
         });
         WORLD.set(Some(Rc::clone(&world)));
         world
@@ -201,6 +210,14 @@ impl World {
         self.floor[key].set(self.floor[key].get().max(state));
     }
 
+    /// Makes a call that may load.
+    pub fn calls<R>(&self, call: impl FnOnce() -> R) -> R {
+        let outer = self.since.replace(self.fences.each_ref().map(Cell::get));
+        let result = call();
+        self.since.set(outer);
+        result
+    }
+
     pub fn advance(&self, key: usize) -> u64 {
         self.truth[key].set(self.truth[key].get() + 1);
         self.truth[key].get()
@@ -226,9 +243,11 @@ impl World {
     /// Loads begin: no other of the same key runs that nothing has fenced. (Where loads may be overdue, one may; and while a write
     /// waits or runs nobody here knows what it has fenced.)
     pub fn begins(&self, keys: impl Iterator<Item = usize>) -> Underway {
-        let began: Vec<_> = keys.map(|key| (key, self.fences[key].get())).collect();
+        // The lease was given when the call had begun, and perhaps fenced already: then it is in nobody's way.
+        let lead = |key: usize| if self.since.get()[key] == self.fences[key].get() { self.fences[key].get() } else { u64::MAX };
+        let began: Vec<_> = keys.map(|key| (key, lead(key))).collect();
         for one in &began {
-            let quiet = self.lines[one.0].get() == 0 && self.busy[one.0].get() == 0;
+            let quiet = self.lines[one.0].get() == 0 && self.busy[one.0].get() == 0 && one.1 != u64::MAX;
             let doubled = quiet && self.underway.borrow().contains(one);
             assert!(!doubled || self.setup.load_timeout, "two loads of key {} at once", one.0);
             self.underway.borrow_mut().push(*one);
