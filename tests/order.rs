@@ -306,6 +306,25 @@ fn a_forgetful_stripe_refuses_until_the_lag_has_passed() {
     });
 }
 
+/// A write that is refused because something was forgotten is newer all the same than an entry that came since: what was loaded before it
+/// is not served after it.
+#[test]
+fn what_a_refused_write_proves_to_be_old_leaves() {
+    watched(|| {
+        for sourced in [true, false] {
+            let (cache, _time) = overflown(WhenForgotten::Refuse);
+            let loaded = if sourced { Loaded::new(10).at(10) } else { Loaded::new(10) };
+            assert_eq!(cache.load(&1, || Ok::<_, String>(loaded)), Ok(10));
+            assert_eq!(cache.get(&1), Some(10));
+            assert!(cache.insert_at(1, 11, 11).is_err(), "nobody knows how far key 1 is dead");
+            assert_eq!(cache.get(&1), None, "there is something newer");
+            assert_eq!(cache.load(&1, || Ok::<_, String>(Loaded::new(11).at(11))), Ok(11));
+            assert!(cache.insert_at(1, 10, 10).is_err());
+            assert_eq!(cache.get(&1), Some(11), "what is old proves nothing");
+        }
+    });
+}
+
 #[test]
 fn what_a_forgetful_stripe_keeps_of_a_source_is_what_it_says() {
     watched(|| {

@@ -91,7 +91,7 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
         let permit = match self.consider(terms, current, known, moment) {
             Ok(permit) => permit,
             Err(refusal) => {
-                self.fence_refused(terms, key, &refusal, current);
+                self.fence_refused(terms, key, &refusal, current, moment.now);
                 return Err(refusal);
             }
         };
@@ -142,7 +142,14 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
     /// A write that is refused says something of the key all the same, unless the entry that is there proves it old news, or it was
     /// bound to a condition.
     #[cold]
-    fn fence_refused(&mut self, terms: &impl Terms, key: &K, refusal: &Refusal<'a, K, V>, current: Option<Resident<'a, K, V>>) {
+    fn fence_refused(
+        &mut self,
+        terms: &impl Terms,
+        key: &K,
+        refusal: &Refusal<'a, K, V>,
+        current: Option<Resident<'a, K, V>>,
+        now: u64,
+    ) {
         let fences = match (refusal, terms.claim()) {
             (Refusal::Superseded(_), Claim::At(source)) => current.is_none_or(|resident| resident.version.source() < source),
             (Refusal::TooHeavy, _) => true,
@@ -150,6 +157,10 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
         };
         if fences && !terms.is_leased() {
             self.fence(terms.hash(), key);
+            // It may be older than what was forgotten, but it is newer than this.
+            if let (Refusal::Superseded(_), Some(outdated)) = (refusal, current) {
+                self.take_out(outdated, Cause::Invalidated, now);
+            }
         }
     }
 
