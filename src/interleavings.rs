@@ -170,6 +170,9 @@ struct Tagged(u8);
 
 struct Tagging(u64);
 
+/// One change of a key.
+type Change = fn(&Cache<u64, u64, Tagged>);
+
 impl BuildHasher for Tagged {
     type Hasher = Tagging;
 
@@ -192,7 +195,7 @@ impl Hasher for Tagging {
 
 #[test]
 fn both_ways_to_an_entry_see_the_same_at_every_moment() {
-    let changes: [fn(&Cache<u64, u64, Tagged>); 6] = [
+    let changes: [Change; 6] = [
         |cache| _ = cache.insert(1, 1),
         |cache| _ = cache.insert(1, 2),
         |cache| _ = cache.invalidate(&1),

@@ -299,3 +299,22 @@ fn known_of<K, V>(why: Why<K, V>) -> Version {
 fn known<K, V>(current: Option<EntryRef<K, V>>) -> Version {
     current.map_or(Version::new(0, 0), |entry| entry.version())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::cache::Cache;
+    use crate::time::Clock;
+
+    #[test]
+    fn a_transition_that_began_before_time_mattered_is_told_the_time() {
+        let (clock, hand) = Clock::mock();
+        let cache: Cache<u64, u64> = Cache::builder().max_capacity(10).clock(clock).build().unwrap();
+        hand.advance(Duration::from_nanos(7));
+        let told = || cache.core().transition_at(0, None, |_, now| now);
+        assert_eq!(told(), 0);
+        cache.core().keep_time();
+        assert_eq!(told(), 7);
+    }
+}

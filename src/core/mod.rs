@@ -169,7 +169,7 @@ impl<K, V> Core<K, V> {
     }
 
     /// From here on something depends on time: a deadline or a tombstone.
-    fn keep_time(&self) {
+    pub(crate) fn keep_time(&self) {
         if !self.timed.load(Ordering::Relaxed) {
             // Relaxed: whoever must know learns it under the lock of a stripe in which it matters.
             self.timed.store(true, Ordering::Relaxed);

@@ -56,7 +56,7 @@ impl<K, V> Core<K, V> {
 
     /// One transition of stripe `number` at a time that was asked for just now, if time matters.
     #[inline(always)]
-    pub(super) fn transition_at<'a, R>(
+    pub(crate) fn transition_at<'a, R>(
         &'a self,
         number: usize,
         now: Option<u64>,
@@ -156,24 +156,5 @@ impl<K, V> Core<K, V> {
         drop(inside);
         self.after(number, effects, grown);
         result
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use crate::Cache;
-    use crate::time::Clock;
-
-    #[test]
-    fn a_transition_that_began_before_time_mattered_is_told_the_time() {
-        let (clock, hand) = Clock::mock();
-        let cache: Cache<u64, u64> = Cache::builder().max_capacity(10).clock(clock).build().unwrap();
-        hand.advance(Duration::from_nanos(7));
-        let told = || cache.core().transition_at(0, None, |_, now| now);
-        assert_eq!(told(), 0);
-        cache.core().keep_time();
-        assert_eq!(told(), 7);
     }
 }

@@ -77,6 +77,8 @@ pub enum Broken {
     LightBarrier,
     /// What others write and invalidate during a write through is not noted: it is undone.
     LineFence,
+    /// A reader does not look whether a node that it has announced is still linked: it reads what was reclaimed before.
+    LinkedStill,
     /// Who locks several stripes locks them in any order: two of them wait for each other for ever.
     LockOrder,
     /// A snapshot that locks stripes locks one after the other: it sees half of a transaction.
@@ -113,8 +115,6 @@ pub enum Broken {
     Source,
     /// Reclamation does not look at the hazard words of the common pool: it drops what nested readers read.
     Spares,
-    /// A reader does not look whether a node that it has announced is still linked: it reads what was reclaimed before.
-    StillLinked,
     /// Several tell the listener at a time: it hears of a value before it hears of that value's predecessor.
     TellingAlone,
     /// What leaves leaves no tombstone: older versions of it come back.
@@ -171,6 +171,7 @@ impl Broken {
         Broken::LeaseToken,
         Broken::LightBarrier,
         Broken::LineFence,
+        Broken::LinkedStill,
         Broken::LockOrder,
         Broken::LockedTogether,
         Broken::NewToken,
@@ -189,7 +190,6 @@ impl Broken {
         Broken::SecondLook,
         Broken::Source,
         Broken::Spares,
-        Broken::StillLinked,
         Broken::TellingAlone,
         Broken::Tombstone,
         Broken::Turn,

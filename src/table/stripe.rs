@@ -280,7 +280,7 @@ impl<K, V> Stripe<K, V> {
 /// Is the slot still where it was found?
 #[inline(always)]
 fn is_linked(bucket: &Bucket, place: usize, slot: u32) -> bool {
-    bucket.slot(place) == slot || is_broken(Broken::StillLinked)
+    bucket.slot(place) == slot || is_broken(Broken::LinkedStill)
 }
 
 /// How many retired entries make a batch: few of those that own what lies elsewhere, as all of it waits with them.
