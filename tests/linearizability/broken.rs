@@ -8,7 +8,6 @@ use brindle::broken::without;
 
 use crate::checker::check;
 use crate::plans::Setup;
-use crate::runs::number;
 use crate::schedules::histories;
 use crate::schedules::setup_of;
 use crate::setups::setups;
@@ -47,7 +46,7 @@ const MECHANISMS: &[Broken] = &[
 /// has its turn.
 fn noticed(setups: &[Setup], mechanism: Broken) -> Option<(u64, String)> {
     let mut looked = 0;
-    for seed in number("SEED", 1).. {
+    for seed in 1.. {
         let setup = setup_of(setups, seed);
         let found = catch_unwind(AssertUnwindSafe(|| without(mechanism, || histories(setup, seed))));
         let Ok(found) = found else { return Some((looked + 1, format!("{}: a panic", setup.name))) };
@@ -57,7 +56,7 @@ fn noticed(setups: &[Setup], mechanism: Broken) -> Option<(u64, String)> {
                 return Some((looked, format!("{}: {:?}", setup.name, rejected.why)));
             }
         }
-        if looked >= number("HISTORIES", MOST) {
+        if looked >= MOST {
             break;
         }
     }

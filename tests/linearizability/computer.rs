@@ -27,7 +27,7 @@ fn judge_all(seeds: Range<u64>, tally: &Mutex<Tally>) {
 
 #[test]
 fn histories_of_threads_are_linearizable() {
-    let (histories, first) = (number("HISTORIES", 8000), number("SEED", 1));
+    let (histories, first) = (number("HISTORIES", 6000), number("SEED", 1));
     let (begun, tally) = (Instant::now(), Arc::new(Mutex::new(Tally::default())));
     for from in (first..first + histories).step_by(WATCHED as usize) {
         let (seeds, tally) = (from..(from + WATCHED).min(first + histories), Arc::clone(&tally));

@@ -1,111 +1,20 @@
 //! The checker is held to histories made by hand: for each promise some that a cache may have, and beside each a like one that it may not.
 
-use crate::checker::Verdict;
-use crate::checker::check;
 use crate::history::Act;
 use crate::history::Act::*;
 use crate::history::Brought;
 use crate::history::Expected;
-use crate::history::History;
 use crate::history::Id;
-use crate::history::Key;
 use crate::history::Load as Number;
 use crate::history::Outcome;
 use crate::history::Seen;
 use crate::history::Stamp;
-use crate::history::Step;
 use crate::history::Written;
 use crate::rules::Memory;
 use crate::rules::Rules;
 use crate::setups::EVICTS;
 use crate::setups::RULES;
-
-/// A history: steps of key 0 follow one another, unless it is said between which moments they are.
-#[derive(Clone, Default)]
-struct Tale {
-    history: History,
-    now: u64,
-}
-
-impl Tale {
-    fn new() -> Self {
-        Tale::default()
-    }
-
-    fn step(mut self, begin: u64, end: u64, acts: &[(Key, Act)], everywhere: bool) -> Self {
-        let call = self.history.steps.len() as u32;
-        let acts = acts.to_vec();
-        self.history.steps.push(Step { name: "", thread: 0, begin, end, place: 0, call, acts, everywhere });
-        self.now = self.now.max(end);
-        self
-    }
-
-    fn then(self, act: Act) -> Self {
-        self.at_once(&[(0, act)])
-    }
-
-    /// Acts of several keys that take effect together.
-    fn at_once(self, acts: &[(Key, Act)]) -> Self {
-        let (begin, end) = (self.now + 1, self.now + 2);
-        self.step(begin, end, acts, false)
-    }
-
-    fn within(self, begin: u64, end: u64, act: Act) -> Self {
-        self.step(begin, end, &[(0, act)], false)
-    }
-
-    /// The steps of one call, of which nobody knows but that they were in this order.
-    fn call(mut self, begin: u64, end: u64, acts: &[Act]) -> Self {
-        let call = self.history.steps.len() as u32;
-        for (place, act) in acts.iter().enumerate() {
-            self = self.within(begin, end, *act);
-            let step = self.history.steps.last_mut().expect("just told");
-            (step.call, step.place) = (call, place as u32);
-        }
-        self
-    }
-
-    fn time(self, time: u64) -> Self {
-        let (begin, end) = (self.now + 1, self.now + 2);
-        self.step(begin, end, &[(0, Advance(time))], true)
-    }
-
-    fn version(mut self, id: Id, source: u64, revision: u64) -> Self {
-        self.history.saw(id, Stamp { source, revision });
-        self
-    }
-
-    fn member(mut self, id: Id, group: u8) -> Self {
-        self.history.values.entry(id).or_default().group = Some(group);
-        self
-    }
-
-    fn brings(mut self, load: Number, what: Brought) -> Self {
-        self.history.loads.insert(load, what);
-        self
-    }
-
-    fn judge(mut self, rules: &Rules) -> bool {
-        self.history.note_writes();
-        match check(&self.history, rules) {
-            Ok(verdict) => {
-                assert_eq!(verdict, Verdict::Good);
-                true
-            }
-            Err(_) => false,
-        }
-    }
-
-    #[track_caller]
-    fn may_be(self, rules: &Rules) {
-        assert!(self.judge(rules), "a cache may do so");
-    }
-
-    #[track_caller]
-    fn may_not_be(self, rules: &Rules) {
-        assert!(!self.judge(rules), "no cache may do so");
-    }
-}
+use crate::tale::Tale;
 
 fn value(id: Id) -> Written {
     Written { id, source: None, ttl: None }
@@ -215,6 +124,12 @@ fn promise_2_nobody_joins_an_old_flight() {
     failing.clone().within(3, 6, LoadFailed(9)).within(4, 5, Abandon(1)).may_be(&RULES);
     failing.clone().then(Abandon(1)).then(LoadFailed(9)).may_not_be(&RULES);
     failing.then(Fence).then(LoadFailed(9)).then(Abandon(1)).may_not_be(&RULES);
+    let remembers = Rules { negative_ttl: Some(5), ..RULES };
+    let failed = Tale::new().brings(1, Brought::Error(9)).then(lead(1)).then(Abandon(1));
+    failed.clone().time(4).then(LoadFailed(9)).may_be(&remembers);
+    failed.clone().time(5).then(LoadFailed(9)).may_not_be(&remembers);
+    failed.clone().then(Fence).then(LoadFailed(9)).may_not_be(&remembers);
+    failed.then(LoadFailed(9)).may_not_be(&RULES);
     // Who refreshes wants what came after he began.
     Tale::new().then(write(1)).then(loaded(1)).may_be(&RULES);
     Tale::new().then(write(1)).then(Loaded { id: 1, began: Some(3) }).may_not_be(&RULES);

@@ -77,6 +77,9 @@ impl Setup {
         if let Some(timeout) = rules.load_timeout {
             builder = builder.load_timeout(nanos(timeout));
         }
+        if let Some(ttl) = rules.negative_ttl {
+            builder = builder.negative_ttl(nanos(ttl));
+        }
         if rules.hides_written {
             builder = builder.while_writing(WhileWriting::Miss);
         }

@@ -22,6 +22,8 @@ pub struct Rules {
     pub replaces_equal: bool,
     pub time_to_live: Option<u64>,
     pub load_timeout: Option<u64>,
+    /// For how long a failed load is the answer to those who come later.
+    pub negative_ttl: Option<u64>,
     /// Readers miss a key while it is written through the cache.
     pub hides_written: bool,
 }

@@ -13,6 +13,7 @@ pub const RULES: Rules = Rules {
     replaces_equal: false,
     time_to_live: None,
     load_timeout: None,
+    negative_ttl: None,
     hides_written: false,
 };
 pub const EVICTS: Rules = Rules { evicts: true, ..RULES };
@@ -35,6 +36,7 @@ const GROUPS: &[Kind] = &[Read, Read, Write, Group, Group, Load, Load, Load, Lea
 const GROUPED_COMMITS: &[Kind] = &[Read, Snapshot, Write, Group, Commit, Commit, Load, Load];
 const TIMES: &[Kind] = &[Read, Read, Write, Write, Swap, Remove, Time, Time, Load, Load];
 const LATE: &[Kind] = &[Read, Write, Remove, Time, Time, Load, Load, Load, Lease, Lease];
+const FAILURES: &[Kind] = &[Read, Write, Remove, Time, Load, Load, Load, Load, Refresh, Lease];
 const THROUGH: &[Kind] = &[Read, Read, Write, Remove, Through, Through, Through, Load, Load, Lease];
 const SOURCED_THROUGH: &[Kind] = &[Read, Source, Source, Remove, Through, Through, Load, Load, Group];
 const ALL: &[Kind] =
@@ -68,6 +70,7 @@ pub fn setups() -> Vec<Setup> {
         setup("times to live", 2, true, Rules { time_to_live: ttl, ..RULES }, TIMES),
         setup("late loads", 1, true, Rules { load_timeout: ttl, ..RULES }, LATE),
         setup("late loads and evictions", 3, true, Rules { load_timeout: ttl, ..EVICTS }, LATE),
+        setup("failures remembered", 1, true, Rules { negative_ttl: ttl, ..RULES }, FAILURES),
         setup("writes through", 1, true, RULES, THROUGH),
         setup("writes through, hidden", 2, true, Rules { hides_written: true, ..RULES }, THROUGH),
         Setup { grouped: true, ..setup("writes through and sources", 2, false, RULES, SOURCED_THROUGH) },

@@ -98,7 +98,9 @@ impl Spec<'_> {
             Act::Lead { load, refresh, asked } => return self.lead(state, load, refresh, asked),
             Act::Land { load, value, outcome, asked } => return self.land(state, load, value, outcome, asked),
             Act::Abandon(load) => {
-                state.load = state.load.filter(|open| open.load != load);
+                if state.load.take_if(|open| open.load == load).is_some() {
+                    state.failed = self.rules.negative_ttl.map(|ttl| (load, state.now + ttl));
+                }
                 true
             }
             Act::Loaded { id, began } => {
@@ -256,6 +258,7 @@ impl Spec<'_> {
         let after = |begin: u64| timeout.map_or(u64::MAX, |timeout| begin + timeout);
         if is_free && (refresh || state.entry.is_none()) {
             state.load = Some(OpenLoad { load, first: after(asked), last: after(state.now) });
+            state.failed = None;
             next.push(state);
         }
         next
@@ -266,8 +269,11 @@ impl Spec<'_> {
         state.load.is_some_and(|open| self.history.loads.get(&open.load) == Some(&what))
     }
 
+    /// Does the load under way fail so, or has one that is remembered?
     fn fails_with(&self, state: &KeyState, error: Error) -> bool {
-        self.brings(state, Brought::Error(error))
+        let remembered = state.failed.filter(|(_, until)| state.now < *until);
+        let has_failed = remembered.is_some_and(|(load, _)| self.history.loads.get(&load) == Some(&Brought::Error(error)));
+        has_failed || self.brings(state, Brought::Error(error))
     }
 
     fn land(&self, mut state: KeyState, load: Load, value: Written, outcome: Outcome, asked: u64) -> Vec<KeyState> {

@@ -14,6 +14,8 @@ pub struct KeyState {
     pub revision: u64,
     /// The load whose value would be stored. What is fenced is not here.
     pub load: Option<OpenLoad>,
+    /// A load that has failed, and until when its error may be the answer to those who come later.
+    pub failed: Option<(Load, u64)>,
     /// From when on the load whose value was stored last could have been taken over, where leases end by time.
     pub landed: Option<u64>,
     /// Somebody writes the source.
@@ -86,7 +88,7 @@ impl KeyState {
 
     /// Promises 1 and 2: what is being loaded now will not be stored, and who comes from here on does not join it.
     pub fn fence(&mut self) {
-        self.load = None;
+        (self.load, self.failed) = (None, None);
         if let Some(turn) = &mut self.turn {
             turn.disturbed = true;
         }
