@@ -16,6 +16,7 @@ use brindle::EntryRef;
 use brindle::Expected;
 
 use common::Rng;
+use common::watched;
 
 const THREADS: u64 = 4;
 const ROUNDS: usize = 4_000;
@@ -39,28 +40,30 @@ impl Plain {
 
 #[test]
 fn whatever_threads_do_nothing_races() {
-    for stripes in [1, 4] {
-        let told = Arc::new(AtomicUsize::new(0));
-        let heard = Arc::clone(&told);
-        let cache = Cache::<u64, Plain>::builder()
-            .max_capacity(24)
-            .stripes(stripes)
-            .time_to_live(Duration::from_millis(5))
-            .removal_listener(move |removed| {
-                removed.value().look();
-                heard.fetch_add(1, Relaxed);
-            })
-            .build()
-            .unwrap();
-        // Joined one by one: what a scope does at its end is inside std.
-        let work = |number| {
-            let cache = cache.clone();
-            thread::spawn(move || work(&cache, &mut Rng::new(number)))
-        };
-        let threads: Vec<_> = (0..THREADS).map(work).collect();
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
-        assert!(told.load(Relaxed) > 0);
-    }
+    watched(|| [1, 4].into_iter().for_each(use_from_threads));
+}
+
+fn use_from_threads(stripes: usize) {
+    let told = Arc::new(AtomicUsize::new(0));
+    let heard = Arc::clone(&told);
+    let cache = Cache::<u64, Plain>::builder()
+        .max_capacity(24)
+        .stripes(stripes)
+        .time_to_live(Duration::from_millis(5))
+        .removal_listener(move |removed| {
+            removed.value().look();
+            heard.fetch_add(1, Relaxed);
+        })
+        .build()
+        .unwrap();
+    // Joined one by one: what a scope does at its end is inside std.
+    let work = |number| {
+        let cache = cache.clone();
+        thread::spawn(move || work(&cache, &mut Rng::new(number)))
+    };
+    let threads: Vec<_> = (0..THREADS).map(work).collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    assert!(told.load(Relaxed) > 0);
 }
 
 fn work(cache: &Cache<u64, Plain>, rng: &mut Rng) {

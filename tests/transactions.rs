@@ -395,7 +395,7 @@ fn what_a_transaction_asks_for_holds_where_nobody_asked_for_anything() {
             cache.insert(0, 0);
             // Longer than any tombstone lives: one that was buried at no time would be gone.
             hand.advance(Duration::from_secs(1 << 30));
-            cache.transaction(|t| change(t)).unwrap();
+            cache.transaction(change).unwrap();
             (cache, hand)
         };
         let (cache, _) = commit(|t| t.insert_at(1, 10, 5));

@@ -143,7 +143,7 @@ impl<K: Eq + Clone, V: Clone> Core<K, V> {
                 return Try::Not(WhyUnfilled::Fenced);
             }
             // The table and the lease know it. Nobody else can come to know it but under this lock.
-            let shared = Arc::strong_count(flight) > 2;
+            let shared = Arc::strong_count(flight) > 2 || checked;
             if shared && spare.is_none() {
                 return Try::NeedsKey;
             }

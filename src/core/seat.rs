@@ -98,7 +98,7 @@ impl<K, V> Seat<K, V> {
 
     /// The lease is the waiter's. If a fence came before he did, it is good for nothing, and he starts anew like everybody else.
     fn lead(&self, token: Token) -> Came<K, V> {
-        if self.flight.is_fenced() && !is_broken(Broken::FencedSeat) {
+        if self.flight.is_fenced() {
             self.core.hand_over(self.hash, Arc::clone(&self.flight), token);
             return Came::Nothing;
         }

@@ -41,8 +41,6 @@ pub enum Broken {
     Fence,
     /// Who gives up a lease that was fenced leaves those who wait: they sleep for ever.
     FencedHandOver,
-    /// Who is called to a lease takes it though it was fenced.
-    FencedSeat,
     /// A tombstone that goes leaves no floor behind.
     Floor,
     /// A stripe that has lost a tombstone too early goes on as if nothing had been.
@@ -113,8 +111,6 @@ pub enum Broken {
     Revision,
     /// A snapshot does not look whether all that it has read is there still.
     SecondLook,
-    /// An entry's slot is there before its tag: the short way to it sees it before the long way.
-    SlotLast,
     /// A write that names its source is taken for news, whatever is there.
     Source,
     /// Reclamation does not look at the hazard words of the common pool: it drops what nested readers read.
@@ -157,7 +153,6 @@ impl Broken {
         Broken::EvictedRevision,
         Broken::Fence,
         Broken::FencedHandOver,
-        Broken::FencedSeat,
         Broken::Floor,
         Broken::Forgetful,
         Broken::GatherFirst,
@@ -193,7 +188,6 @@ impl Broken {
         Broken::RetiredFirst,
         Broken::Revision,
         Broken::SecondLook,
-        Broken::SlotLast,
         Broken::Source,
         Broken::Spares,
         Broken::TellingAlone,

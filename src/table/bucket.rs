@@ -8,7 +8,6 @@ use crate::sync::AtomicU32;
 use crate::sync::AtomicU64;
 use crate::sync::Broken;
 use crate::sync::Ordering;
-use crate::sync::is_broken;
 use crate::sync::ordered;
 use crate::sync::shown;
 
@@ -58,9 +57,6 @@ impl Bucket {
     /// on the short way, who take a free place for one with a tag of zero.
     #[inline(always)]
     pub(super) fn occupy(&self, at: usize, tag: u8, slot: u32) {
-        if is_broken(Broken::SlotLast) {
-            self.slots[at].store(slot, Ordering::Release);
-        }
         self.set_byte(at, tag);
         shown();
         self.slots[at].store(slot, ordered(Broken::BucketOrder, Ordering::Release));

@@ -16,8 +16,32 @@ use crate::setups::setups;
 /// Histories within which it is noticed.
 const MOST: u64 = 20_000;
 
-/// What no order of calls could show: memory that is used after it was given back.
-const BEYOND: &[Broken] = &[Broken::HeavyBarrier];
+/// Those that histories can show. (Others keep callers awake, memory alive or weights below the capacity.)
+const MECHANISMS: &[Broken] = &[
+    Broken::AtOnce,
+    Broken::CheckedStore,
+    Broken::Compare,
+    Broken::Deadline,
+    Broken::EndedGroup,
+    Broken::EvictedRevision,
+    Broken::Fence,
+    Broken::Floor,
+    Broken::Forgetful,
+    Broken::Hidden,
+    Broken::JudgedVersion,
+    Broken::LateSeats,
+    Broken::LeaseToken,
+    Broken::LockedTogether,
+    Broken::OneFlight,
+    Broken::OneRemoval,
+    Broken::OneWriter,
+    Broken::Revision,
+    Broken::SecondLook,
+    Broken::Source,
+    Broken::Tombstone,
+    Broken::Turn,
+    Broken::Unjoined,
+];
 
 /// After how many histories something is found to be wrong, and what. As in `histories_of_schedules_are_linearizable`, every kind of cache
 /// has its turn.
@@ -44,7 +68,7 @@ fn noticed(setups: &[Setup], mechanism: Broken) -> Option<(u64, String)> {
 fn every_broken_mechanism_is_noticed() {
     let setups = setups();
     let mut unnoticed = Vec::new();
-    for &mechanism in Broken::ALL.iter().filter(|mechanism| !BEYOND.contains(mechanism)) {
+    for &mechanism in MECHANISMS {
         match noticed(&setups, mechanism) {
             Some((histories, what)) => println!("{mechanism:?}: {histories} histories ({what})"),
             None => unnoticed.push(mechanism),

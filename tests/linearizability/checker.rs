@@ -7,11 +7,13 @@
 use std::collections::HashSet;
 
 use crate::history::History;
+use crate::history::Id;
 use crate::history::Key;
+use crate::history::Stamp;
 use crate::history::Step;
-use crate::spec::KeyState;
-use crate::spec::Rules;
+use crate::rules::Rules;
 use crate::spec::Spec;
+use crate::state::KeyState;
 
 /// Steps of one part at most.
 const MOST: usize = 256;
@@ -28,8 +30,8 @@ pub struct Rejected {
 
 #[derive(PartialEq, Eq, Debug)]
 pub enum Why {
-    /// One value under two versions, or two values of a key under one.
-    Versions(String),
+    /// A value was seen under two versions, of which this is the second.
+    Disagreement(Id, Stamp),
     /// No order will do.
     NoOrder,
 }
@@ -43,6 +45,9 @@ pub enum Verdict {
 }
 
 pub fn check(history: &History, rules: &Rules) -> Result<Verdict, Rejected> {
+    if let Some(&(id, stamp)) = history.disagreements.first() {
+        return Err(Rejected { keys: history.keys(), why: Why::Disagreement(id, stamp) });
+    }
     let mut verdict = Verdict::Good;
     for keys in parts(history) {
         match check_part(history, rules, &keys) {
@@ -67,7 +72,6 @@ fn parts(history: &History) -> Vec<Vec<Key>> {
 }
 
 pub fn check_part(history: &History, rules: &Rules, keys: &[Key]) -> Result<Verdict, Why> {
-    crate::versions::check(history, keys).map_err(Why::Versions)?;
     let mut steps: Vec<&Step> = history.steps.iter().filter(|step| step.concerns(keys)).collect();
     steps.sort_by_key(|step| (step.begin, step.place));
     assert!(steps.len() <= MOST, "a part has {} steps", steps.len());
@@ -155,8 +159,8 @@ impl Search<'_> {
                 break;
             }
             soonest = soonest.min(step.end);
-            let is_later = |&other: &usize| self.steps[other].precedes(step);
-            if !candidates.iter().any(is_later) {
+            let is_before = |&other: &usize| self.steps[other].is_before_in_call(step);
+            if !candidates.iter().any(is_before) {
                 candidates.push(at);
             }
         }

@@ -1,25 +1,38 @@
 //! Histories of real threads. `HISTORIES` and `SEED` for more and for others.
 
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::Mutex;
 use std::time::Instant;
 
-use crate::checker::Verdict;
+use crate::common::watched;
+use crate::runs::Tally;
 use crate::runs::calls;
-use crate::runs::judge;
 use crate::runs::number;
 use crate::runs::record;
 use crate::setups::setups;
 
+/// Histories under one watch: a hang fails.
+const WATCHED: u64 = 500;
+
+fn judge_all(seeds: Range<u64>, tally: &Mutex<Tally>) {
+    let setups = setups();
+    for seed in seeds {
+        let setup = &setups[seed as usize % setups.len()];
+        let history = record(setup, &calls(setup, seed));
+        let judged = tally.lock().unwrap().judge(setup, &history);
+        judged.unwrap_or_else(|why| panic!("seed {seed}, {why}"));
+    }
+}
+
 #[test]
 fn histories_of_threads_are_linearizable() {
     let (histories, first) = (number("HISTORIES", 8000), number("SEED", 1));
-    let (setups, begun, mut undecided) = (setups(), Instant::now(), 0);
-    for seed in first..first + histories {
-        let setup = &setups[seed as usize % setups.len()];
-        match judge(setup, &record(setup, &calls(setup, seed))) {
-            Ok(verdict) => undecided += u64::from(verdict == Verdict::Undecided),
-            Err(why) => panic!("seed {seed}, {why}"),
-        }
+    let (begun, tally) = (Instant::now(), Arc::new(Mutex::new(Tally::default())));
+    for from in (first..first + histories).step_by(WATCHED as usize) {
+        let (seeds, tally) = (from..(from + WATCHED).min(first + histories), Arc::clone(&tally));
+        watched(move || judge_all(seeds, &tally));
     }
-    println!("{histories} histories from seed {first} on in {:.1?}, {undecided} of them undecided", begun.elapsed());
-    assert!(undecided <= histories / 1000, "{undecided} of {histories} histories are undecided");
+    println!("from seed {first} on in {:.1?}:", begun.elapsed());
+    tally.lock().unwrap().close();
 }

@@ -76,12 +76,17 @@ pub enum Act {
         seen: Seen,
         torn: bool,
     },
-    /// A walk over the entries met this one.
+    /// A walk over the entries met this one ...
     Met(Id),
+    /// ... and none of this key, since it began.
+    Unmet {
+        began: u64,
+    },
     Write(Written),
     /// The source version is no news.
     Superseded {
         source: u64,
+        current: Stamp,
     },
     /// The same of a transaction.
     Aborted {
@@ -103,6 +108,8 @@ pub enum Act {
     },
     /// An invalidation of whatever is being loaded.
     Fence,
+    /// The same, of which the caller does not know whether there was one.
+    MayFence,
     Clear,
     EndGroup(u8),
     /// The loader is to be run: the lease was taken when the clock showed `asked` or more. A refresh wants it even if there is a value.
@@ -120,8 +127,11 @@ pub enum Act {
     },
     /// A load ends without a value.
     Abandon(Load),
-    /// Another call's load, or the cache, had this value for the caller ...
-    Loaded(Id),
+    /// Another call's load had this value for the caller, or the cache had: but for a refresh, who wants what came after it began ...
+    Loaded {
+        id: Id,
+        began: Option<u64>,
+    },
     /// ... or this error.
     LoadFailed(Error),
     /// The source is about to be written through the cache; the writer is shown what is there.
@@ -146,7 +156,7 @@ impl Act {
     pub fn names(&self, value: Id) -> bool {
         match *self {
             Act::Read { seen, .. } | Act::Remove(seen) | Act::BeginWrite { found: seen } => seen == Seen::Value(value),
-            Act::Met(id) | Act::RemoveValue(id) | Act::Loaded(id) => id == value,
+            Act::Met(id) | Act::RemoveValue(id) | Act::Loaded { id, .. } => id == value,
             Act::Write(written) | Act::Land { value: written, .. } | Act::EndWrite { value: Some(written), .. } => {
                 written.id == value
             }
@@ -165,7 +175,7 @@ pub struct Step {
     pub begin: u64,
     /// [`Step::OPEN`] if it need not have taken effect at all.
     pub end: u64,
-    /// The step of the same call that comes before it, by its `begin` and place.
+    /// Steps of one call take effect in the order of their places.
     pub place: u32,
     pub call: u32,
     /// In this order, with nothing in between.
@@ -177,18 +187,16 @@ pub struct Step {
 impl Step {
     pub const OPEN: u64 = u64::MAX;
 
-    /// Must it come before `other`?
-    pub fn precedes(&self, other: &Step) -> bool {
-        self.end < other.begin || (self.call == other.call && self.place < other.place)
+    /// Is it an earlier step of the same call?
+    pub fn is_before_in_call(&self, other: &Step) -> bool {
+        self.call == other.call && self.place < other.place
     }
 
     /// Does it change nothing, whatever it finds?
     pub fn only_looks(&self) -> bool {
         let looks = |act: &Act| {
-            matches!(
-                act,
-                Act::Read { .. } | Act::Met(_) | Act::Expect(_) | Act::Conflict { .. } | Act::Loaded(_) | Act::LoadFailed(_)
-            )
+            let reads = matches!(act, Act::Read { .. } | Act::Met(_) | Act::Unmet { .. } | Act::Expect(_) | Act::Conflict { .. });
+            reads || matches!(act, Act::Loaded { .. } | Act::LoadFailed(_))
         };
         self.acts.iter().all(|(_, act)| looks(act))
     }
@@ -203,6 +211,8 @@ impl Step {
 pub struct Fact {
     pub stamp: Option<Stamp>,
     pub group: Option<u8>,
+    /// The end of the step that wrote it.
+    pub written: u64,
 }
 
 /// What a loader brought.
@@ -233,6 +243,22 @@ impl History {
 
     pub fn stamp(&self, id: Id) -> Option<Stamp> {
         self.values.get(&id)?.stamp
+    }
+
+    /// May it have been written after this moment?
+    pub fn is_since(&self, id: Id, moment: u64) -> bool {
+        self.values.get(&id).is_some_and(|fact| fact.written > moment)
+    }
+
+    /// Notes when what was written.
+    pub fn note_writes(&mut self) {
+        for step in &self.steps {
+            for (_, act) in &step.acts {
+                if let Act::Write(value) | Act::Land { value, .. } | Act::EndWrite { value: Some(value), .. } = act {
+                    self.values.entry(value.id).or_default().written = step.end;
+                }
+            }
+        }
     }
 
     pub fn group(&self, id: Id) -> Option<u8> {

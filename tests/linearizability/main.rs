@@ -8,22 +8,26 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod batches;
 #[cfg(brindle_shuttle)]
 mod broken;
 mod checker;
 #[cfg(not(brindle_shuttle))]
 mod computer;
+mod contents;
+mod handmade;
 mod history;
 mod plans;
 mod player;
 mod recorder;
+mod rules;
 mod runs;
 #[cfg(brindle_shuttle)]
 mod schedules;
 mod setups;
 mod shrink;
 mod spec;
+mod state;
 mod threads;
 mod values;
-mod versions;
 mod waits;

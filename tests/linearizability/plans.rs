@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use crate::common::Rng;
 use crate::history::Key;
-use crate::spec::Memory;
-use crate::spec::Rules;
+use crate::rules::Memory;
+use crate::rules::Rules;
 use crate::values::Spread;
 use crate::values::Value;
 
@@ -48,6 +48,7 @@ pub enum Kind {
     Group,
     Commit,
     Load,
+    LoadMany,
     Refresh,
     Lease,
     Through,
@@ -103,6 +104,8 @@ pub enum Call {
     EndGroup(u8),
     Commit(Vec<(Key, Part)>, Option<u8>),
     Load(Loading),
+    /// Of the key and the one after it.
+    LoadMany(Loading),
     Lease(Leasing),
     Through(Through),
     Capacity(u64),
@@ -117,6 +120,8 @@ pub enum Face {
     Entry,
     Peek,
     Contains,
+    /// A look at the value, and within it a read of the key.
+    Within,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -228,8 +233,8 @@ struct Chooser<'a> {
 }
 
 impl Chooser<'_> {
-    fn of<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[self.rng.below(choices.len() as u64) as usize]
+    fn of<T: Clone>(&mut self, choices: &[T]) -> T {
+        choices[self.rng.below(choices.len() as u64) as usize].clone()
     }
 
     fn key(&mut self) -> Key {
@@ -259,6 +264,7 @@ impl Chooser<'_> {
     fn call(&mut self) -> Call {
         match self.of(self.setup.kinds) {
             Kind::Load => Call::Load(self.load(&[Loader::GetWith, Loader::GetWith, Loader::TryGetWith, Loader::Load])),
+            Kind::LoadMany => Call::LoadMany(self.load(&[Loader::TryGetWith])),
             Kind::Refresh => Call::Load(self.load(&[Loader::Refresh, Loader::Reload])),
             Kind::Lease => self.lease(),
             Kind::Through => self.through(),
@@ -270,9 +276,10 @@ impl Chooser<'_> {
     fn short(&mut self, kind: Kind) -> Call {
         let key = self.key();
         match kind {
-            Kind::Read => {
-                Call::Read(self.of(&[Face::Get, Face::With, Face::Guard, Face::Entry, Face::Peek, Face::Contains]), key)
-            }
+            Kind::Read => Call::Read(
+                self.of(&[Face::Get, Face::With, Face::Guard, Face::Entry, Face::Peek, Face::Contains, Face::Within]),
+                key,
+            ),
             Kind::Many => Call::Many(self.keys()),
             Kind::Snapshot => Call::Snapshot(self.keys()),
             Kind::Write => self.write(key),
@@ -285,12 +292,12 @@ impl Chooser<'_> {
                 _ => Call::Write(How::At(self.source()), key),
             },
             Kind::Remove => Call::Remove(self.of(&[Way::Remove, Way::If, Way::Invalidate]), key),
-            Kind::Sweep => self.of(&[0, 1]).eq(&0).then_some(Call::Clear).unwrap_or(Call::Retain),
+            Kind::Sweep => self.of(&[Call::Clear, Call::Retain]),
             Kind::Group => Call::EndGroup(self.rng.below(2) as u8),
             Kind::Commit => self.commit(),
             Kind::Capacity => Call::Capacity(1 + self.rng.below(4)),
             Kind::Time => Call::Advance(1 + self.rng.below(6)),
-            Kind::Load | Kind::Refresh | Kind::Lease | Kind::Through => Call::Remove(Way::Invalidate, key),
+            Kind::Load | Kind::LoadMany | Kind::Refresh | Kind::Lease | Kind::Through => Call::Remove(Way::Invalidate, key),
         }
     }
 

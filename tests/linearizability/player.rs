@@ -28,7 +28,9 @@ use crate::plans::Setup;
 use crate::plans::Subject;
 use crate::plans::Way;
 use crate::recorder::COMMIT;
+use crate::recorder::Call as Running;
 use crate::recorder::Log;
+use crate::recorder::stamp;
 use crate::values::Value;
 
 /// Heavier than any cache here.
@@ -70,6 +72,7 @@ impl<'a> Player<'a> {
             }
             Call::Commit(parts, group) => self.commit(parts, *group),
             Call::Load(loading) => self.load(loading),
+            Call::LoadMany(loading) => self.load_many(loading),
             Call::Lease(leasing) => self.lease(leasing),
             Call::Through(through) => self.write_through(through),
             Call::Capacity(capacity) => self.cache.set_capacity(*capacity),
@@ -109,10 +112,22 @@ impl<'a> Player<'a> {
                 }
                 None => Seen::Nothing,
             },
+            Face::Within => return self.read_within(key, &call),
             Face::Contains if cache.contains_key(&key) => Seen::Something,
             Face::Contains => Seen::Nothing,
         };
         self.log.act(&call, key, Act::Read { seen, torn: true });
+    }
+
+    /// The outer read is over when the inner one begins, which goes another way, as the outer one holds what reads are announced with.
+    fn read_within(&self, key: Key, call: &Running) {
+        let looked = self.cache.with(&key, |value| {
+            self.log.act(call, key, Act::Read { seen: Seen::Value(value.id), torn: true });
+            self.read(Face::Get, key);
+        });
+        if looked.is_none() {
+            self.log.act(call, key, Act::Read { seen: Seen::Nothing, torn: true });
+        }
     }
 
     fn many(&self, keys: &[Key]) {
@@ -165,7 +180,10 @@ impl<'a> Player<'a> {
                 self.saw(key, written.id, version);
                 self.log.act(&call, key, Act::Write(written));
             }
-            Err(_) => self.log.act(&call, key, Act::Superseded { source }),
+            Err(superseded) => {
+                let current = stamp(superseded.current);
+                self.log.act(&call, key, Act::Superseded { source, current });
+            }
         }
     }
 
@@ -211,6 +229,10 @@ impl<'a> Player<'a> {
             Doing::Keep => Op::Keep,
         });
         let write = Act::Write(Written { id, source: None, ttl: None });
+        if let Doing::Remove = doing {
+            // Where it has found nothing it fences, and begins anew if there is something by then.
+            (0..2).for_each(|_| self.log.act(&call, key, Act::MayFence));
+        }
         let acts = match (&computed, doing) {
             (Computed::Inserted(version), _) => {
                 self.saw(key, id, *version);
@@ -241,7 +263,7 @@ impl<'a> Player<'a> {
         self.log.act(&call, key, act);
     }
 
-    /// Fences before it looks.
+    /// Fences before it looks, and whenever it has found nothing.
     fn remove_if(&self, key: Key) {
         let call = self.log.begin("remove_if");
         let mut kept = None;
@@ -254,7 +276,7 @@ impl<'a> Player<'a> {
             (None, Some(kept)) => Act::Met(kept),
             (None, None) => Act::Remove(Seen::Nothing),
         };
-        self.log.apart(&call, key, [Act::Fence, act]);
+        self.log.apart(&call, key, [Act::Fence, Act::MayFence, Act::MayFence, act]);
     }
 
     /// Fences all keys, then judges what it meets, each by itself.
@@ -267,7 +289,13 @@ impl<'a> Player<'a> {
             judged.entry(*key).or_default().push(act);
             keeps
         });
-        judged.into_iter().for_each(|(key, acts)| self.log.apart(&call, key, acts));
+        let began = self.log.began(&call);
+        for (key, mut acts) in judged {
+            if acts.len() == 1 {
+                acts.push(Act::Unmet { began });
+            }
+            self.log.apart(&call, key, acts);
+        }
     }
 
     /// Goes from stripe to stripe: each key has its own moment.

@@ -98,6 +98,11 @@ impl<'a> Log<'a> {
         self.history.borrow_mut().steps.push(step);
     }
 
+    /// When the call began.
+    pub fn began(&self, call: &Call) -> u64 {
+        call.begin.get()
+    }
+
     /// What the call does from here on begins here.
     pub fn resume(&self, call: &Call) {
         call.begin.set(self.recorder.moment());
@@ -105,8 +110,7 @@ impl<'a> Log<'a> {
 
     /// A value under its version.
     pub fn saw(&self, id: Id, version: Version) {
-        let stamp = Stamp { source: version.source(), revision: version.revision() };
-        self.history.borrow_mut().saw(id, stamp);
+        self.history.borrow_mut().saw(id, stamp(version));
     }
 
     pub fn is_in(&self, id: Id, group: Option<u8>) {
@@ -120,6 +124,10 @@ impl<'a> Log<'a> {
     pub fn into_history(self) -> History {
         self.history.into_inner()
     }
+}
+
+pub fn stamp(version: Version) -> Stamp {
+    Stamp { source: version.source(), revision: version.revision() }
 }
 
 /// What all threads wrote down, together.
@@ -136,6 +144,7 @@ pub fn merge(logs: Vec<History>) -> History {
         }
     }
     mark_torn(&mut merged);
+    merged.note_writes();
     merged
 }
 

@@ -8,6 +8,7 @@ use std::sync::PoisonError;
 use crate::checker::Verdict;
 use crate::checker::check;
 use crate::common::Rng;
+use crate::contents::Contents;
 use crate::history::History;
 use crate::plans::Call;
 use crate::plans::Setup;
@@ -22,6 +23,8 @@ use crate::threads::together;
 
 /// Calls of one history.
 const CALLS: usize = 48;
+/// Histories in which there is some of everything.
+const ENOUGH: u64 = 2_000;
 
 pub fn calls(setup: &Setup, seed: u64) -> Vec<Vec<Call>> {
     plan(setup, &mut Rng::new(seed), CALLS)
@@ -44,12 +47,35 @@ pub fn record(setup: &Setup, calls: &[Vec<Call>]) -> History {
     merge(logs)
 }
 
-/// `Err` says why it is none of a cache.
-pub fn judge(setup: &Setup, history: &History) -> Result<Verdict, String> {
-    check(history, &setup.rules).map_err(|rejected| {
-        let what = report(history, &setup.rules, &rejected);
-        format!("{}: not linearizable\n{what}", setup.name)
-    })
+/// Histories judged so far.
+#[derive(Default)]
+pub struct Tally {
+    histories: u64,
+    undecided: u64,
+    contents: Contents,
+}
+
+impl Tally {
+    /// `Err` says why a history is none of a cache.
+    pub fn judge(&mut self, setup: &Setup, history: &History) -> Result<(), String> {
+        let verdict = check(history, &setup.rules).map_err(|rejected| {
+            let what = report(history, &setup.rules, &rejected);
+            format!("{}: not linearizable\n{what}", setup.name)
+        })?;
+        self.histories += 1;
+        self.undecided += u64::from(verdict == Verdict::Undecided);
+        self.contents.add(history);
+        Ok(())
+    }
+
+    /// Says what there was, and sees that it was enough.
+    pub fn close(&self) {
+        let Tally { histories, undecided, contents } = self;
+        println!("{histories} histories, {undecided} of them undecided, with so many of these:\n{contents}");
+        assert!(*undecided <= histories / 1000, "{undecided} of {histories} histories are undecided");
+        let rare = contents.rarer_than(histories / 1000);
+        assert!(*histories < ENOUGH || rare.is_empty(), "there was too little of {rare:?}");
+    }
 }
 
 /// A number from the environment.

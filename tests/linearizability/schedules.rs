@@ -13,11 +13,10 @@ use shuttle::scheduler::PctScheduler;
 use shuttle::scheduler::RandomScheduler;
 use shuttle::scheduler::Scheduler;
 
-use crate::checker::Verdict;
 use crate::history::History;
 use crate::plans::Setup;
+use crate::runs::Tally;
 use crate::runs::calls;
-use crate::runs::judge;
 use crate::runs::number;
 use crate::runs::record;
 use crate::setups::setups;
@@ -59,30 +58,13 @@ pub fn setup_of(setups: &[Setup], seed: u64) -> &Setup {
 #[test]
 fn histories_of_schedules_are_linearizable() {
     let (wanted, first) = (number("HISTORIES", 20_000), number("SEED", 1));
-    let (setups, begun, mut undecided) = (setups(), Instant::now(), 0);
+    let (setups, begun, mut tally) = (setups(), Instant::now(), Tally::default());
     for seed in first..first + wanted.div_ceil(SCHEDULES as u64) {
         let setup = setup_of(&setups, seed);
         for history in histories(setup, seed) {
-            match judge(setup, &history) {
-                Ok(verdict) => undecided += u64::from(verdict == Verdict::Undecided),
-                Err(why) => panic!("HISTORIES=1 SEED={seed}, {why}"),
-            }
+            tally.judge(setup, &history).unwrap_or_else(|why| panic!("HISTORIES=1 SEED={seed}, {why}"));
         }
     }
-    println!("{wanted} histories from seed {first} on in {:.1?}, {undecided} of them undecided", begun.elapsed());
-    assert!(undecided <= wanted / 1000, "{undecided} of {wanted} histories are undecided");
-}
-
-#[test]
-#[ignore]
-fn debug_show() {
-    let seed = number("SEED", 1);
-    let setups = setups();
-    let setup = setup_of(&setups, seed);
-    println!("{:?}", calls(setup, seed));
-    for history in histories(setup, seed) {
-        if judge(setup, &history).is_err() {
-            println!("{}", crate::shrink::show(&history));
-        }
-    }
+    println!("from seed {first} on in {:.1?}:", begun.elapsed());
+    tally.close();
 }

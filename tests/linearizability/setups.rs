@@ -3,10 +3,11 @@
 use crate::plans::Kind;
 use crate::plans::Kind::*;
 use crate::plans::Setup;
-use crate::spec::Memory;
-use crate::spec::Rules;
+use crate::rules::Memory;
+use crate::rules::Rules;
 
-const RULES: Rules = Rules {
+/// A cache that keeps what it gets, and one that has little room.
+pub const RULES: Rules = Rules {
     evicts: false,
     memory: Memory::Whole,
     replaces_equal: false,
@@ -14,18 +15,20 @@ const RULES: Rules = Rules {
     load_timeout: None,
     hides_written: false,
 };
-const EVICTS: Rules = Rules { evicts: true, ..RULES };
+pub const EVICTS: Rules = Rules { evicts: true, ..RULES };
 
 const fn setup(name: &'static str, keys: u8, near: bool, rules: Rules, kinds: &'static [Kind]) -> Setup {
     let capacity = if rules.evicts { 2 } else { u64::MAX };
     let stripes = if near { 1 } else { 4 };
-    Setup { name, keys, threads: 3, capacity, stripes, near, grouped: false, rules, kinds }
+    let threads = if keys == 4 { 4 } else { 3 };
+    Setup { name, keys, threads, capacity, stripes, near, grouped: false, rules, kinds }
 }
 
 const WRITES: &[Kind] = &[Read, Read, Read, Write, Write, Swap, Swap, Swap, Remove, Sweep, Many];
 const SOURCES: &[Kind] = &[Read, Read, Source, Source, Source, Source, Write, Swap, Remove];
 const LOADS: &[Kind] = &[Read, Write, Remove, Load, Load, Load, Load, Refresh, Lease, Sweep];
 const SOURCED_LOADS: &[Kind] = &[Read, Source, Source, Remove, Load, Load, Refresh, Lease, Lease];
+const MANY_LOADS: &[Kind] = &[Read, Write, Remove, LoadMany, LoadMany, LoadMany, LoadMany, Load, Refresh, Lease];
 const RELATED: &[Kind] = &[Read, Many, Snapshot, Snapshot, Write, Swap, Remove, Commit, Commit, Commit];
 const RELATED_LOADS: &[Kind] = &[Read, Snapshot, Write, Remove, Commit, Commit, Load, Load, Lease, Source];
 const GROUPS: &[Kind] = &[Read, Read, Write, Group, Group, Load, Load, Load, Lease, Refresh];
@@ -35,7 +38,7 @@ const LATE: &[Kind] = &[Read, Write, Remove, Time, Time, Load, Load, Load, Lease
 const THROUGH: &[Kind] = &[Read, Read, Write, Remove, Through, Through, Through, Load, Load, Lease];
 const SOURCED_THROUGH: &[Kind] = &[Read, Source, Source, Remove, Through, Through, Load, Load, Group];
 const ALL: &[Kind] =
-    &[Read, Many, Snapshot, Write, Swap, Remove, Sweep, Group, Commit, Load, Load, Refresh, Lease, Through, Capacity];
+    &[Read, Many, Snapshot, Write, Swap, Remove, Sweep, Group, Commit, Load, LoadMany, Refresh, Lease, Through, Capacity];
 
 /// Each is played as often as any other.
 pub fn setups() -> Vec<Setup> {
@@ -54,6 +57,8 @@ pub fn setups() -> Vec<Setup> {
         setup("loads and evictions", 4, true, EVICTS, LOADS),
         setup("loads and sources", 2, false, RULES, SOURCED_LOADS),
         setup("loads and floors", 4, true, sources(Memory::Floors), SOURCED_LOADS),
+        setup("loads of many keys", 2, true, RULES, MANY_LOADS),
+        setup("loads of many keys and evictions", 4, false, EVICTS, MANY_LOADS),
         setup("related keys", 3, false, RULES, RELATED),
         setup("related keys in one stripe", 3, true, RULES, RELATED),
         setup("related keys and evictions", 4, true, EVICTS, RELATED),

@@ -12,7 +12,7 @@ use crate::checker::check_part;
 use crate::history::History;
 use crate::history::Key;
 use crate::history::Step;
-use crate::spec::Rules;
+use crate::rules::Rules;
 
 /// The part of a rejected history that is wrong, as small as it gets.
 pub fn shrink(history: &History, rules: &Rules, keys: &[Key]) -> History {

@@ -10,148 +10,18 @@
 use crate::history::Act;
 use crate::history::Brought;
 use crate::history::Error;
-use crate::history::Expected;
 use crate::history::History;
-use crate::history::Id;
 use crate::history::Load;
 use crate::history::Outcome;
 use crate::history::Seen;
+use crate::history::Stamp;
 use crate::history::Written;
-
-/// How well a cache remembers source versions of absent keys.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Memory {
-    /// There is room for all tombstones, and none is old enough to go: nothing is forgotten.
-    Whole,
-    /// One order, few tombstones: a floor takes the place of those that go. Nothing old comes back from a writer, but what is new may be
-    /// refused for the sake of another key.
-    Floors,
-    /// An order for each key, few tombstones: while one is missing, writers of absent keys are refused whatever they bring.
-    Forgetful,
-}
-
-/// The builder's choices, as far as they change what a cache may do.
-#[derive(Clone, Debug)]
-pub struct Rules {
-    /// Room is scarce: any entry may go at any time.
-    pub evicts: bool,
-    pub memory: Memory,
-    /// A write at the source version that is there replaces it.
-    pub replaces_equal: bool,
-    pub time_to_live: Option<u64>,
-    pub load_timeout: Option<u64>,
-    /// Readers miss a key while it is written through the cache.
-    pub hides_written: bool,
-}
-
-/// All that decides what a key may do next.
-#[derive(Clone, PartialEq, Eq, Hash, Default, Debug)]
-pub struct KeyState {
-    entry: Option<Entry>,
-    dead: Option<Dead>,
-    /// The highest revision that any entry of the key is known to have had.
-    revision: u64,
-    /// The load whose value would be stored. What is fenced is not here.
-    load: Option<OpenLoad>,
-    /// From when on the load whose value was stored last could have been taken over, where leases end by time.
-    landed: Option<u64>,
-    /// Somebody writes the source.
-    turn: Option<Turn>,
-    now: u64,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct Entry {
-    id: Id,
-    source: u64,
-    /// The source gave this very state its version; else it has that of a state before it.
-    claimed: bool,
-    /// The source is this or above: it was kept from what the cache knew of an absent key, which may have been another key's floor.
-    vague: bool,
-    /// From then on nobody is served it. It may go earlier: a writer asks for the time before he has the lock.
-    due: Option<u64>,
-}
-
-/// The source has said that states below this version are old; if `inclusive` those at it too.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-struct Dead {
-    source: u64,
-    inclusive: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct OpenLoad {
-    load: Load,
-    /// Others may take over from here on, and from `last` on it stores nothing: which of the moments between counts depends on when it asked
-    /// for the time.
-    first: u64,
-    last: u64,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct Turn {
-    /// Somebody else wrote or invalidated the key meanwhile.
-    disturbed: bool,
-    /// The groups that ended meanwhile, a bit for each.
-    ended: u64,
-}
-
-impl Dead {
-    fn admits(self, source: u64, replaces_equal: bool) -> bool {
-        source > self.source || source == self.source && (!self.inclusive || replaces_equal)
-    }
-}
-
-impl KeyState {
-    /// The highest source version that is known. A write that names none keeps it.
-    fn source(&self) -> u64 {
-        self.entry.map_or(self.dead.map_or(0, |dead| dead.source), |entry| entry.source)
-    }
-
-    fn sees(&self, seen: Seen) -> bool {
-        match (seen, self.entry) {
-            (Seen::Value(id), Some(entry)) => id == entry.id,
-            (Seen::Something, Some(_)) | (Seen::Nothing, None) => true,
-            _ => false,
-        }
-    }
-
-    fn is(&self, expected: Expected) -> bool {
-        match expected {
-            Expected::Absent => self.sees(Seen::Nothing),
-            Expected::Value(id) => self.sees(Seen::Value(id)),
-        }
-    }
-
-    /// Promises 1 and 2: what is being loaded now will not be stored, and who comes from here on does not join it.
-    fn fence(&mut self) {
-        self.load = None;
-        if let Some(turn) = &mut self.turn {
-            turn.disturbed = true;
-        }
-    }
-
-    fn bury(&mut self, source: u64, inclusive: bool) {
-        if source > 0 {
-            self.dead = self.dead.max(Some(Dead { source, inclusive }));
-        }
-    }
-
-    /// The entry goes because somebody said so: its source may not write it again.
-    fn remove(&mut self) {
-        if let Some(entry) = self.entry.take() {
-            self.bury(entry.source, true);
-        }
-    }
-
-    /// The entry goes by itself: nothing newer is known, so the same state may come again. Not one that only inherited its source, as the
-    /// state from which it did is older.
-    fn vanish(&mut self) {
-        if let Some(entry) = self.entry.take() {
-            self.bury(entry.source, !entry.claimed);
-        }
-    }
-}
+use crate::rules::Memory;
+use crate::rules::Rules;
+use crate::state::Entry;
+use crate::state::KeyState;
+use crate::state::OpenLoad;
+use crate::state::Turn;
 
 pub struct Spec<'a> {
     pub rules: &'a Rules,
@@ -184,18 +54,17 @@ impl Spec<'_> {
                 state.sees(seen) || seen == Seen::Nothing && may_miss
             }
             Act::Met(id) => state.sees(Seen::Value(id)),
+            // It meets every entry that stays; of one that comes meanwhile it may not hear.
+            Act::Unmet { began } => state.entry.is_none_or(|entry| self.history.is_since(entry.id, began)),
             Act::Expect(expected) => state.is(expected),
             // Promise 4: who loses a swap gets the entry that is there, and it is another one than he expected.
             Act::Conflict { expected, found } => !state.is(expected) && state.sees(found),
             Act::Write(value) => self.may_write(&state, value.source) && self.write(&mut state, value),
-            Act::Superseded { source } => {
-                let known = state.entry.is_some_and(|entry| entry.source >= source);
-                let refused = self.may_refuse(&state, source);
-                // What proves it old news is newer than any load under way, or it fences as any other write.
-                if !known {
-                    state.fence();
-                }
-                refused
+            Act::Superseded { source, current } => return self.superseded(state, source, current),
+            Act::MayFence => {
+                let mut fenced = state.clone();
+                fenced.fence();
+                return vec![fenced, state];
             }
             // A transaction that aborts has changed nothing.
             Act::Aborted { source } => self.may_refuse(&state, source),
@@ -232,7 +101,12 @@ impl Spec<'_> {
                 state.load = state.load.filter(|open| open.load != load);
                 true
             }
-            Act::Loaded(id) => state.sees(Seen::Value(id)) || self.brings(&state, Brought::Value(id)),
+            Act::Loaded { id, began } => {
+                // Of an entry with a source the load may have brought an older state: then the entry is the answer.
+                let may_be_newer = state.entry.is_some_and(|entry| entry.vague || entry.source > 0);
+                let will_do = began.is_none_or(|began| may_be_newer || self.history.is_since(id, began));
+                state.sees(Seen::Value(id)) && will_do || self.brings(&state, Brought::Value(id))
+            }
             Act::LoadFailed(error) => self.fails_with(&state, error),
             Act::BeginWrite { found } => self.begin_write(&mut state, found),
             Act::EndWrite { value, outcome } => self.end_write(&mut state, value, outcome),
@@ -265,6 +139,36 @@ impl Spec<'_> {
             Memory::Forgetful => true,
         };
         forgotten || !self.may_write(state, Some(source))
+    }
+
+    /// What proves it old news is newer than any load under way, or it fences as any other write.
+    fn superseded(&self, state: KeyState, source: u64, current: Stamp) -> Vec<KeyState> {
+        if !self.may_refuse(&state, source) || !self.may_name(&state, source, current) {
+            return Vec::new();
+        }
+        let is_known = state.entry.is_some_and(|entry| entry.source >= source);
+        let may_be_known = is_known || state.entry.is_some_and(|entry| entry.vague);
+        let mut next = Vec::new();
+        if !is_known {
+            let mut fenced = state.clone();
+            fenced.fence();
+            next.push(fenced);
+        }
+        if may_be_known {
+            next.push(state);
+        }
+        next
+    }
+
+    /// The version that stands in the way: the entry's, or one as high as the source that is refused. Where something was forgotten nobody
+    /// may know it any more.
+    fn may_name(&self, state: &KeyState, source: u64, current: Stamp) -> bool {
+        let of_entry = state.entry.and_then(|entry| self.history.stamp(entry.id));
+        match of_entry {
+            _ if self.rules.memory != Memory::Whole => true,
+            Some(stamp) => stamp == current,
+            None => current.source >= source,
+        }
     }
 
     /// Promise 12: a load's value is not held to floors and forgotten tombstones, as its fence protects it. So it is stored unless its source
@@ -429,6 +333,13 @@ impl Spec<'_> {
 fn looks_at_entry(act: &Act) -> bool {
     !matches!(
         act,
-        Act::Fence | Act::TooHeavy | Act::Abandon(_) | Act::LoadFailed(_) | Act::Advance(_) | Act::Met(_) | Act::RemoveValue(_)
+        Act::Fence
+            | Act::MayFence
+            | Act::TooHeavy
+            | Act::Abandon(_)
+            | Act::LoadFailed(_)
+            | Act::Advance(_)
+            | Act::Met(_)
+            | Act::RemoveValue(_)
     ) && !matches!(act, Act::Lead { refresh: true, .. } | Act::Read { seen: Seen::Value(_) | Seen::Something, .. })
 }

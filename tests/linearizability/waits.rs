@@ -49,13 +49,13 @@ enum Run {
 }
 
 /// What a panic of ours carries.
-struct Planned;
+pub struct Planned;
 
 /// What came of a call: `None` if it was given up.
-type Given<T> = Option<Result<T, Planned>>;
+pub type Given<T> = Option<Result<T, Planned>>;
 
 /// Makes a call that is a future, in one of three ways.
-fn drive<T>(patience: Patience, future: impl Future<Output = T>, dropping: impl FnOnce()) -> Option<T> {
+pub fn drive<T>(patience: Patience, future: impl Future<Output = T>, dropping: impl FnOnce()) -> Option<T> {
     let Patience::Cancelled(polls) = patience else { return Some(block_on(future)) };
     let mut future = Box::pin(future);
     for _ in 0..polls {
@@ -69,7 +69,7 @@ fn drive<T>(patience: Patience, future: impl Future<Output = T>, dropping: impl 
 }
 
 /// Pends once.
-struct Pend(bool);
+pub struct Pend(pub bool);
 
 impl Future for Pend {
     type Output = ();
@@ -83,7 +83,7 @@ impl Future for Pend {
     }
 }
 
-fn caught<T>(call: impl FnOnce() -> Option<T>) -> Given<T> {
+pub fn caught<T>(call: impl FnOnce() -> Option<T>) -> Given<T> {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(value) => value.map(Ok),
         Err(panic) if panic.is::<Planned>() => Some(Err(Planned)),
@@ -103,7 +103,10 @@ impl Player<'_> {
         });
         let key = plan.key;
         match (run.get(), given) {
-            (Run::NotBegun, Some(Ok(Ok(value)))) => self.log.act(&call, key, Act::Loaded(value.id)),
+            (Run::NotBegun, Some(Ok(Ok(value)))) => {
+                let began = refreshes(plan.loader).then(|| self.log.began(&call));
+                self.log.act(&call, key, Act::Loaded { id: value.id, began });
+            }
             (Run::NotBegun, Some(Ok(Err(LoadError::Failed(error))))) => self.log.act(&call, key, Act::LoadFailed(error)),
             (Run::NotBegun, None) => {}
             (Run::Brought(load, value, asked), Some(Ok(Ok(given)))) => {
@@ -169,8 +172,7 @@ impl Player<'_> {
     /// The loader begins.
     fn lead(&self, plan: &Loading, call: &Call, run: &Cell<Run>, asked: u64) -> Load {
         let load = self.log.recorder.number();
-        let refresh = matches!(plan.loader, Loader::Refresh | Loader::Reload);
-        self.log.act(call, plan.key, Act::Lead { load, refresh, asked });
+        self.log.act(call, plan.key, Act::Lead { load, refresh: refreshes(plan.loader), asked });
         run.set(Run::Begun(load));
         load
     }
@@ -204,7 +206,7 @@ impl Player<'_> {
         let (call, key, asked) = (self.log.begin("get_or_lease"), plan.key, self.log.recorder.time());
         let patience = if plan.waits { None } else { Some(Duration::ZERO) };
         let lease = match self.cache.get_or_lease(&key, patience) {
-            Leased::Value(value) => return self.log.act(&call, key, Act::Loaded(value.id)),
+            Leased::Value(value) => return self.log.act(&call, key, Act::Loaded { id: value.id, began: None }),
             Leased::Lease(lease) => lease,
             Leased::TimedOut if !plan.waits => return,
             other => unreachable!("{other:?}"),
@@ -293,6 +295,10 @@ impl Player<'_> {
         }
         result
     }
+}
+
+fn refreshes(loader: Loader) -> bool {
+    matches!(loader, Loader::Refresh | Loader::Reload)
 }
 
 fn name(loader: Loader) -> &'static str {
