@@ -261,6 +261,44 @@ fn nor_does_one_while_which_time_begins_to_matter() {
     });
 }
 
+/// A key that looks into its cache when it is dropped: a hang, if that is under the lock.
+#[derive(Clone)]
+struct LooksOnDrop(u64, Option<Cache<LooksOnDrop, u64>>);
+
+impl Drop for LooksOnDrop {
+    fn drop(&mut self) {
+        self.1.take().map(|cache| cache.stats());
+    }
+}
+
+impl Hash for LooksOnDrop {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0);
+    }
+}
+
+impl Eq for LooksOnDrop {}
+
+impl PartialEq for LooksOnDrop {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+#[test]
+fn the_key_of_a_failure_that_is_forgotten_is_dropped_under_no_lock() {
+    watched(|| {
+        let (clock, hand) = Clock::mock();
+        let builder = Cache::builder().stripes(1).max_capacity(100).clock(clock).negative_ttl(Duration::from_secs(10));
+        let cache: Cache<LooksOnDrop, u64> = builder.build().unwrap();
+        let key = LooksOnDrop(1, Some(cache.clone()));
+        assert!(cache.try_get_with(&key, || Err::<u64, _>("down")).is_err());
+        hand.advance(Duration::from_secs(11));
+        cache.insert(LooksOnDrop(2, None), 2);
+        assert!(cache.try_get_with(&key, || Ok::<_, ()>(1)).is_ok(), "the failure is forgotten");
+    });
+}
+
 /// The next waker that is dropped panics.
 static DROP_PANICS: AtomicBool = AtomicBool::new(false);
 

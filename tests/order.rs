@@ -363,6 +363,19 @@ fn what_never_had_a_source_leaves_no_tombstone() {
 }
 
 #[test]
+fn a_tombstone_is_as_old_as_it_is_whenever_time_begins_to_matter() {
+    watched(|| {
+        let (clock, time) = Clock::mock();
+        time.advance(Duration::from_secs(1 << 30));
+        let cache = Cache::<u64, u64>::builder().max_capacity(100).weigher(|_, _| 1).clock(clock).build().unwrap();
+        cache.insert_at(1, 5, 5).unwrap();
+        assert!(cache.invalidate(&1));
+        cache.insert_with_ttl(2, 2, Duration::from_secs(1));
+        assert!(cache.insert_at(1, 4, 4).is_err());
+    });
+}
+
+#[test]
 fn an_invalidation_is_counted_as_late_if_its_source_is_older() {
     watched(|| {
         let cache = Cache::<u64, u64>::new(100);

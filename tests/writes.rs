@@ -123,6 +123,11 @@ fn removals_give_what_they_removed() {
         assert_eq!(cache.remove_if("a", |key, value| key == "a" && value == "z"), Some("z".to_string()));
         assert!(cache.is_empty());
         assert_eq!(cache.stats().invalidated, 3);
+        cache.insert("a".into(), "x".into());
+        cache.insert("b".into(), "y".into());
+        assert_eq!((cache.stats().weight, cache.stats().len), (2, 2));
+        cache.clear();
+        assert_eq!((cache.stats().weight, cache.stats().cleared, cache.stats().invalidated), (0, 2, 3));
     });
 }
 
