@@ -157,8 +157,9 @@ impl<K, V, S> Builder<K, V, S> {
 
     /// Who hears of every value that leaves: exactly once, with its cause, in version order for each key, under no lock. It runs on a
     /// thread whose call took something out, or on one that is telling others of that stripe already; so it may call the cache, and
-    /// should be quick: notices wait while it runs. A panic of it is counted in [`Stats`](crate::Stats) and goes no further. Values
-    /// that are left when the cache is dropped are not told of. Default: nobody.
+    /// should be quick: notices wait while it runs, each with its value, and the cache keeps the room that they took for later entries. A
+    /// panic of it is counted in [`Stats`](crate::Stats) and goes no further. Values that are left when the cache is dropped are not told
+    /// of. Default: nobody.
     pub fn removal_listener(mut self, listener: impl Fn(Removed<K, V>) + Send + Sync + 'static) -> Self {
         self.choices.listener = Some(Box::new(listener));
         self

@@ -152,7 +152,9 @@ impl Spec<'_> {
         let may_be_known = is_known || state.entry.is_some_and(|entry| entry.vague);
         let mut next = Vec::new();
         if !is_known {
+            // What it proves to be old goes.
             let mut fenced = state.clone();
+            fenced.remove();
             fenced.fence();
             next.push(fenced);
         }
