@@ -97,8 +97,11 @@ const CHILD: &str = "BRINDLE_ALLOCATION_CHILD";
 /// Runs the test of that name in a process of its own, where it knows itself by the variable.
 fn in_a_process(test: &str) -> Output {
     let program = std::env::current_exe().expect("a program");
-    let child = Command::new(program).args([test, "--exact", "--nocapture", "--test-threads=1"]).env(CHILD, "1").output();
-    child.expect("a process")
+    let mut child = Command::new(program);
+    child.args([test, "--exact", "--nocapture", "--test-threads=1"]).env(CHILD, "1");
+    // Thousands of aborts, whose traces would take minutes.
+    child.env("RUST_BACKTRACE", "0");
+    child.output().expect("a process")
 }
 
 fn is_child() -> bool {

@@ -81,6 +81,7 @@ std::thread_local! {
 pub(super) fn failure_without(mechanism: Broken, scene: &str) -> Result<String, &'static str> {
     let mut command = Command::new(current_exe().expect("this test"));
     command.args([&format!("models::{scene}"), "--exact", "--nocapture"]).env(WITHOUT, format!("{mechanism:?}"));
+    command.env("RUST_BACKTRACE", "0");
     let output = command.output().expect("it can be started");
     if !String::from_utf8_lossy(&output.stdout).contains("running 1 test") {
         return Err("is no model");

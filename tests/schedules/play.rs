@@ -131,6 +131,7 @@ impl Drop for Played {
 pub(crate) fn fails_without(mechanism: Broken, scene: &str) -> Option<usize> {
     let mut command = Command::new(current_exe().expect("this test"));
     command.args([scene, "--exact", "--nocapture"]).env(WITHOUT, format!("{mechanism:?}")).env_remove("SCHEDULE");
+    command.env("RUST_BACKTRACE", "0");
     let output = command.output().expect("it can be started");
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(said.contains("running 1 test"), "there is no test `{scene}`");
