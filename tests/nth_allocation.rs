@@ -92,6 +92,9 @@ fn acts() -> Vec<Played> {
     acts
 }
 
+/// How often bytes must be missing before they count as lost.
+const ROUNDS: usize = 4;
+
 const CHILD: &str = "BRINDLE_ALLOCATION_CHILD";
 
 /// Runs the test of that name in a process of its own, where it knows itself by the variable.
@@ -219,24 +222,28 @@ fn every_byte_is_given_back() {
                 (act.run)(&stage);
                 (act.run)(&stage);
             };
-            // What a thread and the timers take once, they take now.
+            // What a thread takes once, it takes now.
             work();
-            let before = IN_USE.load(SeqCst);
-            work();
-            assert_comes_back_to(before, kind, &act.name);
+            // The timers' list grows with those that happen to be in it together, and stays so: what is lost is lost each time.
+            let lost = || {
+                let before = IN_USE.load(SeqCst);
+                work();
+                not_given_back(before)
+            };
+            let least = (0..ROUNDS).map(|_| lost()).find(|&lost| lost <= 0);
+            assert!(least.is_some(), "bytes are not given back, {ROUNDS} times: {kind:?}, `{}`", act.name);
         }
     }
 }
 
-/// The thread of the timers may have something to give back still.
-#[track_caller]
-fn assert_comes_back_to(before: i64, kind: Kind, name: &str) {
+/// Bytes that are in use beyond those before. The thread of the timers may have something to give back still.
+fn not_given_back(before: i64) -> i64 {
     let left = || IN_USE.load(SeqCst) - before;
-    for _ in 0..500 {
+    for _ in 0..100 {
         if left() <= 0 {
-            return;
+            break;
         }
         thread::sleep(Duration::from_millis(10));
     }
-    panic!("{} bytes are not given back: {kind:?}, `{name}`", left());
+    left()
 }
