@@ -185,7 +185,8 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
         }
         if let Claim::At(source) = special.claim {
             if special.leased {
-                self.check_leased(source, version, known)?;
+                let proven = version.filter(|_| !has_floors_source(current, known));
+                self.check_leased(source, proven, known)?;
             } else {
                 self.check_source(source, current, known)?;
             }
@@ -231,6 +232,12 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
             // The fence lets a load in whose source may lie below what the key once had.
             (Claim::At(source), _) if terms.is_leased() && matches!(known, Known::Forgotten(_)) => {
                 (source, SOURCED | CLAIMED | UNSURE)
+            }
+            // No version goes back, and what a load brings is newer than what only has its source from a floor.
+            (Claim::At(source), Some(old))
+                if terms.is_leased() && source < old.version.source() && has_floors_source(current, known) =>
+            {
+                (old.version.source(), SOURCED | UNSURE)
             }
             (Claim::At(source), _) => (source, SOURCED | CLAIMED),
             (Claim::Atop(source), Some(old)) => (source.max(old.version.source()), SOURCED | old.node.flags(UNSURE)),
@@ -392,6 +399,11 @@ fn dead_on_arrival(terms: &impl Terms, moment: Moment) -> Option<Cause> {
         return Some(Cause::Evicted);
     }
     deadline::is_due(deadline_of(terms), moment.now).then_some(Cause::Expired)
+}
+
+/// Has the entry its source from a floor, which may be another key's?
+fn has_floors_source<K, V>(current: Option<Resident<'_, K, V>>, known: Known) -> bool {
+    matches!(known, Known::Floor(_)) && current.is_some_and(|resident| resident.node.is_unsure())
 }
 
 /// What the node of an unversioned write to an absent key must remember of the key's past.
