@@ -4,6 +4,7 @@
 //! `unsafe` lives in `node` and `slab` (memory of entries), `reader` (who is using what), `stripe` and `reclaim` (which join the two).
 
 mod bucket;
+mod chunk;
 mod column;
 mod evict;
 mod expire;
