@@ -113,11 +113,6 @@ pub fn run_woken<F: Future>(tasks: &mut [Task<F>], mut ended: impl FnMut(usize, 
     }
 }
 
-/// Polls once with a waker that does nothing.
-pub fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
-    Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
-}
-
 /// The flag says what the thread is woken for: what it polls may park, and be unparked, too.
 struct Parked(Thread, AtomicBool);
 
