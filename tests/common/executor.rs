@@ -79,11 +79,6 @@ impl<F: Future> Task<F> {
         self.wakes.count() > self.seen
     }
 
-    /// How often it was woken.
-    pub fn wakes(&self) -> usize {
-        self.wakes.count()
-    }
-
     pub fn is_over(&self) -> bool {
         self.future.is_none()
     }
