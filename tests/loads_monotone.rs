@@ -98,7 +98,7 @@ const LAST: usize = RUNNERS + CALLERS;
 const STEPS: u64 = 12;
 const MILLI: Duration = Duration::from_millis(1);
 /// Where others have the processors, every pause lasts as long as they have them: then fewer steps will do.
-const ENOUGH: Duration = Duration::from_secs(40);
+const ENOUGH: Duration = Duration::from_secs(20);
 
 /// How writers keep their order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
