@@ -110,6 +110,8 @@ impl Graves {
             return Known::Forgotten(buried.map_or(UNKNOWN, Dead::version));
         }
         match (buried, self.floor) {
+            // Left by an entry that had it from the floor: no death of its own.
+            (Some(dead), _) if dead.is_floor() && self.ordering == Ordering::Global => Known::Floor(dead),
             (Some(dead), _) => Known::Buried(dead),
             (None, Some(floor)) => Known::Floor(floor),
             (None, None) => Known::Nothing,
