@@ -19,7 +19,7 @@ use brindle::Leased;
 use bytes::Counting;
 use bytes::in_use;
 use common::executor::Task;
-use harness::watched_for;
+use harness::watched;
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
@@ -32,8 +32,7 @@ const PER_WAITER: i64 = 100;
 
 #[test]
 fn the_timers_of_waiters_that_give_up_go_with_them() {
-    // Takes a few seconds where it does not hang.
-    watched_for(Duration::from_secs(30), || {
+    watched(|| {
         let cache: Cache<u64, u64> = Cache::builder().max_capacity(100).load_timeout(Duration::from_secs(3600)).build().unwrap();
         let Leased::Lease(lease) = cache.get_or_lease(&7, None) else { panic!("no lease") };
         let call = || {
