@@ -78,7 +78,8 @@ pub struct TooHeavy<K, V> {
     pub capacity: u64,
 }
 
-/// A transaction that changed nothing, because one of its keys is not in the state that it needs.
+/// A transaction that changed nothing, because one of its keys is not in the state that it needs. (Where that is a source version which
+/// came late, what it shows to be old of its key is not served any more, as after a refused [`insert_at`](crate::Cache::insert_at).)
 ///
 /// Read again, and start over from what is there, if the transaction still makes sense.
 ///

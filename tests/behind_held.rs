@@ -300,6 +300,21 @@ fn a_newer_source_version_in_the_place_of_a_pending_value_stays() {
     assert_eq!(cache.get(&1), Some(8));
 }
 
+/// What came meanwhile may be from before the write: that it has another key's floor for a source proves nothing.
+#[test]
+fn a_value_of_unknown_source_in_the_place_of_a_pending_one_goes() {
+    let cache: Cache<u64, u64> =
+        Cache::builder().ordering(brindle::Ordering::Global).tombstone_capacity(0).stripes(1).build().unwrap();
+    let behind = builder(&cache, Model::default()).build();
+    behind.insert(1, 7).unwrap();
+    assert!(cache.invalidate(&1));
+    assert!(cache.invalidate_at(&2, 9));
+    let old = cache.insert(1, 6);
+    assert_eq!(old.source(), 9);
+    behind.flush().unwrap();
+    assert_eq!(cache.get(&1), None);
+}
+
 /// Key, value, version and cause.
 type Told = (u64, u64, Version, Cause);
 

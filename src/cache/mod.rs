@@ -98,7 +98,8 @@ impl<K, V, S> Cache<K, V, S> {
         self.core.settings.name.as_deref()
     }
 
-    /// Entries in the cache, expired ones that are not yet dropped among them. Costs a look at every stripe, no lock.
+    /// Entries in the cache, expired ones that are not yet dropped among them. Costs a look at every stripe, no lock: while others write
+    /// it is of no one moment.
     #[must_use]
     pub fn len(&self) -> usize {
         self.core.entries()
@@ -110,7 +111,8 @@ impl<K, V, S> Cache<K, V, S> {
         self.len() == 0
     }
 
-    /// What the entries weigh in all; at most [`capacity`](Self::capacity) whenever a write returns. Costs a look at every stripe.
+    /// What the entries weigh in all; at most [`capacity`](Self::capacity) when the writes under way have returned. Costs a look at every
+    /// stripe, no lock: while others write it is of no one moment.
     #[must_use]
     pub fn weight(&self) -> u64 {
         self.core.weight()

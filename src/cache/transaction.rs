@@ -138,9 +138,7 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Transaction<'a, K, V, S> {
         match self.seen(key) {
             Seen::Own(value) => Some(value.clone()),
             Seen::Gone => None,
-            Seen::Below(source) => {
-                self.cache.get_entry(key).filter(|entry| entry.version.source() >= source).map(|entry| entry.value)
-            }
+            Seen::Below(source) => self.look(key, |value, _, reached| (reached >= source).then(|| value.clone())).flatten(),
             Seen::Cache => self.cache.get(key),
         }
     }
@@ -152,18 +150,15 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Transaction<'a, K, V, S> {
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
         V: Clone,
     {
-        match self.seen(key) {
+        let from = match self.seen(key) {
             Seen::Own(value) => return Some(value.clone()),
             Seen::Gone => return None,
-            Seen::Below(_) | Seen::Cache => {}
-        }
-        let entry = self.cache.get_entry(key);
-        self.expect_version(key, entry.as_ref().map(|entry| entry.version));
-        match self.seen(key) {
-            Seen::Below(source) => entry.filter(|entry| entry.version.source() >= source),
-            _ => entry,
-        }
-        .map(|entry| entry.value)
+            Seen::Below(source) => source,
+            Seen::Cache => 0,
+        };
+        let found = self.look(key, |value, version, reached| (version, (reached >= from).then(|| value.clone())));
+        self.expect_version(key, found.as_ref().map(|(version, _)| *version));
+        found.and_then(|(_, value)| value)
     }
 
     /// Is there a value of `key`, as the transaction sees it?
@@ -174,7 +169,7 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Transaction<'a, K, V, S> {
         match self.seen(key) {
             Seen::Own(_) => true,
             Seen::Gone => false,
-            Seen::Below(source) => self.cache.get_ref(key).is_some_and(|entry| entry.version().source() >= source),
+            Seen::Below(source) => self.look(key, |_, _, reached| reached >= source) == Some(true),
             Seen::Cache => self.cache.contains_key(key),
         }
     }
@@ -279,6 +274,14 @@ impl<'a, K: Hash + Eq, V, S: BuildHasher> Transaction<'a, K, V, S> {
             (None, false, Some(source)) => Seen::Below(source),
             (None, false, None) => Seen::Cache,
         }
+    }
+
+    /// Reads what the cache has: the value, its version, and the source that it is known to have reached.
+    fn look<Q, R>(&self, key: &Q, take: impl FnOnce(&V, Version, u64) -> R) -> Option<R>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        self.cache.core.read(self.cache.hash(key), key, |found| take(&found.pair().1, found.version(), found.reached()))
     }
 
     #[inline]

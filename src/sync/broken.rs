@@ -13,6 +13,8 @@ pub enum Broken {
     AddedWeight,
     /// A commit goes from key to key, each under its lock alone.
     AtOnce,
+    /// What a value has from a floor, which is another key's, counts as its own: an old one outlives the word that ends it.
+    Borrowed,
     /// A bucket's slot is stored without release: a reader that follows it finds a node that is not filled yet.
     BucketOrder,
     /// A thread's cells are published without release: a reclaimer reads hazard words that are not there yet.
@@ -57,6 +59,8 @@ pub enum Broken {
     HeavyBarrier,
     /// What is pending in a write-behind is evicted like any other: a load brings what the source had before.
     HeldEntries,
+    /// A source version that is refused, as nobody remembers enough, is not heard either: what it shows to be old comes and stays.
+    Heard,
     /// A commit shows its new values before all that they replace is out of sight.
     Hidden,
     /// Outgrown arrays are freed without a look at who is in the table: their readers walk what is gone.
@@ -141,6 +145,7 @@ impl Broken {
     pub const ALL: &[Broken] = &[
         Broken::AddedWeight,
         Broken::AtOnce,
+        Broken::Borrowed,
         Broken::BucketOrder,
         Broken::CellOrder,
         Broken::CheckedStore,
@@ -163,6 +168,7 @@ impl Broken {
         Broken::HazardStays,
         Broken::HeavyBarrier,
         Broken::HeldEntries,
+        Broken::Heard,
         Broken::Hidden,
         Broken::InTable,
         Broken::IndexOrder,

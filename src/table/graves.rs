@@ -61,6 +61,11 @@ impl Graves {
     /// Remembers from `now` (nanoseconds) on that the key of `hash` is dead as far as `dead`. If there is no
     /// more room, the oldest tombstone goes. O(1), but for growing.
     pub(crate) fn bury(&mut self, hash: u64, dead: Dead, now: u64) {
+        if self.ordering == Ordering::Global && dead.is_floor() {
+            // The key had it from the floor: that is no death of its own.
+            self.floor = self.floor.max(Some(dead));
+            return;
+        }
         if self.yard.renew(hash, dead, now) || self.is_below_floor(dead) {
             return;
         }

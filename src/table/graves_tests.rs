@@ -3,8 +3,8 @@
 
 use super::*;
 use crate::rule::tombstone::EqualSource;
-use crate::rule::tombstone::admit_invalidation;
 use crate::rule::tombstone::admit_source;
+use crate::rule::tombstone::admits_invalidation;
 use crate::rule::version::Version;
 use std::collections::HashMap;
 
@@ -282,7 +282,7 @@ impl Tiny {
                 }
             }
             Invalidate(source) => {
-                if admit_invalidation(self.entry, source).is_ok() {
+                if admits_invalidation(self.entry.map(Version::source), source) {
                     self.entry = None;
                     let version = self.draw(source);
                     self.graves.bury(HASH, Dead::below(version), self.now);

@@ -62,6 +62,6 @@ impl<'a, K, V> Locked<'a, K, V> {
 impl<K, V> Resident<'_, K, V> {
     /// May the source have had it before it had this version?
     pub(crate) fn is_outdated(&self, version: Version) -> bool {
-        !self.is_held() && self.version.source() <= version.source()
+        !self.is_held() && self.reached() <= version.source()
     }
 }

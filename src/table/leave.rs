@@ -97,6 +97,9 @@ pub(super) fn dead_of<K, V>(node: &Node<K, V>, version: Version, cause: Cause) -
     if !node.has(SOURCED) {
         return None;
     }
+    if node.is_unsure() {
+        return Some(Dead::up_to(version).floor());
+    }
     Some(match cause {
         // The source's newest word may well be this version still: it may come back. What replaced it without a word from the
         // source may not.

@@ -4,7 +4,7 @@ use equivalent::Equivalent;
 
 use crate::event::Cause;
 use crate::event::Counts;
-use crate::rule::tombstone::admit_invalidation;
+use crate::rule::tombstone::admits_invalidation;
 use crate::rule::version::Version;
 use crate::sync::Broken;
 use crate::sync::MutexGuard;
@@ -66,6 +66,12 @@ impl<K, V> Clone for Resident<'_, K, V> {
 impl<K, V> Copy for Resident<'_, K, V> {}
 
 impl<K, V> Resident<'_, K, V> {
+    /// The source that it is known to have reached: what is below it is old news.
+    #[inline(always)]
+    pub(super) fn reached(&self) -> u64 {
+        self.node.reached(self.version)
+    }
+
     /// May it neither be evicted nor expire nor be loaded again?
     #[inline(always)]
     pub(crate) fn is_held(&self) -> bool {
@@ -304,8 +310,8 @@ impl<'a, K, V> Locked<'a, K, V> {
     {
         self.fence(hash, key);
         let current = self.find(hash, key, now);
-        if let Err(newer) = admit_invalidation(current.map(|resident| resident.version), source) {
-            self.state.counts.refused_stale += u64::from(newer.source() > source);
+        if !admits_invalidation(current.map(|resident| resident.reached()), source) {
+            self.state.counts.refused_stale += u64::from(current.is_some_and(|newer| newer.version.source() > source));
             return false;
         }
         if let Some(resident) = current {

@@ -3,12 +3,15 @@
 
 use std::mem::MaybeUninit;
 
+use crate::rule::version::Version;
 use crate::sync::AtomicU8;
 use crate::sync::AtomicU16;
 use crate::sync::AtomicU32;
 use crate::sync::AtomicU64;
+use crate::sync::Broken;
 use crate::sync::Ordering;
 use crate::sync::UnsafeCell;
+use crate::sync::is_broken;
 
 /// The hash bits that a node keeps: enough to find its bucket and tag again, to name its key to policy and tombstones.
 pub(crate) const HASH_BITS: u32 = 48;
@@ -31,7 +34,8 @@ pub(crate) const TIMED: u8 = 1 << 4;
 pub(crate) const SOURCED: u8 = 1 << 5;
 /// The write itself brought the source version; otherwise the entry has it from what was there before.
 pub(crate) const CLAIMED: u8 = 1 << 7;
-/// Was written while its key's history had been forgotten, so its source may lie below what the key once had.
+/// Was written while its key's history had been forgotten: its source may lie below what the key once had or, where it has it from a
+/// floor, be another key's.
 pub(crate) const UNSURE: u8 = 1 << 6;
 
 /// In the byte of the use counter: a hit has more to see to than to count, as the entry is `TIMED`, or may become so when it is no more
@@ -126,6 +130,17 @@ impl<K, V> Node<K, V> {
 
     pub(super) fn flags(&self, mask: u8) -> u8 {
         self.flags.load(Ordering::Relaxed) & mask
+    }
+
+    /// Has the entry its source from before, when what was before had been forgotten? Then it may be another key's.
+    pub(super) fn is_unsure(&self) -> bool {
+        self.flags(UNSURE | CLAIMED) == UNSURE && !is_broken(Broken::Borrowed)
+    }
+
+    /// The source that an entry of this version is known to have reached.
+    #[inline(always)]
+    pub(super) fn reached(&self, version: Version) -> u64 {
+        if self.is_unsure() { 0 } else { version.source() }
     }
 
     /// Has the entry neither deadlines nor a source version, and does it weigh 1?

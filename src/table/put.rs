@@ -91,7 +91,9 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
         let permit = match self.consider(terms, current, known, moment) {
             Ok(permit) => permit,
             Err(refusal) => {
-                self.fence_refused(terms, key, &refusal, current, moment.now);
+                if !terms.is_leased() {
+                    self.refused((terms.hash(), key), terms.claim(), &refusal, current, moment.now);
+                }
                 return Err(refusal);
             }
         };
@@ -139,28 +141,28 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
         put
     }
 
-    /// A write that is refused says something of the key all the same, unless the entry that is there proves it old news, or it was
-    /// bound to a condition.
+    /// A write that is refused says something of the key all the same, unless it was bound to a condition, or the entry that is there
+    /// proves it old news.
     #[cold]
-    fn fence_refused(
+    pub(super) fn refused(
         &mut self,
-        terms: &impl Terms,
-        key: &K,
+        (hash, key): (u64, &K),
+        claim: Claim,
         refusal: &Refusal<'a, K, V>,
         current: Option<Resident<'a, K, V>>,
         now: u64,
     ) {
-        let fences = match (refusal, terms.claim()) {
-            (Refusal::Superseded(_), Claim::At(source)) => current.is_none_or(|resident| resident.version.source() < source),
-            (Refusal::TooHeavy, _) => true,
-            _ => false,
-        };
-        if fences && !terms.is_leased() {
-            self.fence(terms.hash(), key);
-            // It may be older than what was forgotten, but it is newer than this.
-            if let (Refusal::Superseded(_), Some(outdated)) = (refusal, current) {
-                self.take_out(outdated, Cause::Invalidated, now);
+        match (refusal, claim) {
+            _ if is_broken(Broken::Heard) => {}
+            (Refusal::Superseded(_), Claim::At(source)) if current.is_none_or(|resident| resident.reached() < source) => {
+                self.fence(hash, key);
+                // It may be older than what was forgotten, but what is there may be older still.
+                if let Some(outdated) = current {
+                    self.take_out(outdated, Cause::Invalidated, now);
+                }
             }
+            (Refusal::TooHeavy, _) => self.fence(hash, key),
+            _ => {}
         }
     }
 
@@ -183,7 +185,8 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
         }
         if let Claim::At(source) = special.claim {
             if special.leased {
-                self.check_leased(source, version, known)?;
+                let proven = version.filter(|_| !has_floors_source(current, known));
+                self.check_leased(source, proven, known)?;
             } else {
                 self.check_source(source, current, known)?;
             }
@@ -229,6 +232,12 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
             // The fence lets a load in whose source may lie below what the key once had.
             (Claim::At(source), _) if terms.is_leased() && matches!(known, Known::Forgotten(_)) => {
                 (source, SOURCED | CLAIMED | UNSURE)
+            }
+            // No version goes back, and what a load brings is newer than what only has its source from a floor.
+            (Claim::At(source), Some(old))
+                if terms.is_leased() && source < old.version.source() && has_floors_source(current, known) =>
+            {
+                (old.version.source(), SOURCED | UNSURE)
             }
             (Claim::At(source), _) => (source, SOURCED | CLAIMED),
             (Claim::Atop(source), Some(old)) => (source.max(old.version.source()), SOURCED | old.node.flags(UNSURE)),
@@ -392,11 +401,16 @@ fn dead_on_arrival(terms: &impl Terms, moment: Moment) -> Option<Cause> {
     deadline::is_due(deadline_of(terms), moment.now).then_some(Cause::Expired)
 }
 
+/// Has the entry its source from a floor, which may be another key's?
+fn has_floors_source<K, V>(current: Option<Resident<'_, K, V>>, known: Known) -> bool {
+    matches!(known, Known::Floor(_)) && current.is_some_and(|resident| resident.node.is_unsure())
+}
+
 /// What the node of an unversioned write to an absent key must remember of the key's past.
 fn flags_of(known: Known) -> u8 {
     match known {
-        Known::Forgotten(_) if known.source() > 0 => SOURCED | UNSURE,
-        Known::Forgotten(_) => UNSURE,
+        Known::Forgotten(_) | Known::Floor(_) if known.source() > 0 => SOURCED | UNSURE,
+        Known::Forgotten(_) | Known::Floor(_) => UNSURE,
         _ if known.source() > 0 => SOURCED,
         _ => 0,
     }

@@ -328,6 +328,11 @@ impl<'a, K, V> Found<'a, K, V> {
         unsafe { self.stripe.version_of(self.slot, self.node) }
     }
 
+    /// The source that the entry is known to have reached.
+    pub(crate) fn reached(&self) -> u64 {
+        self.node.reached(self.version())
+    }
+
     pub(crate) fn weight(&self) -> u64 {
         // SAFETY: the look-up is open.
         unsafe { self.stripe.slab.weight(self.slot) }

@@ -8,7 +8,9 @@ use crate::event::Moment;
 use crate::event::Wanted;
 use crate::rule::swap::Condition;
 use crate::rule::tombstone::Dead;
-use crate::rule::tombstone::admit_invalidation;
+use crate::rule::tombstone::Known;
+use crate::rule::tombstone::admits_invalidation;
+use crate::rule::version::Claim;
 use crate::rule::version::Version;
 
 use super::expire::Serving;
@@ -37,7 +39,7 @@ pub(crate) struct Verdict<'a, K, V> {
 }
 
 impl<'a, K: Eq, V> Locked<'a, K, V> {
-    /// May it be done? Changes nothing, but that an entry goes whose time is up.
+    /// May it be done? Changes nothing, but that an entry goes whose time is up, or which a source that is refused shows to be old.
     pub(crate) fn judge(&mut self, wanted: &Wanted, key: &K, moment: Moment) -> Result<Verdict<'a, K, V>, Refusal<'a, K, V>> {
         let (current, stale) = match self.find_serving(wanted.hash, key, moment.now) {
             Some(Serving::Live(resident)) => (Some(resident), None),
@@ -52,20 +54,38 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
         let dead = stale.and_then(|Resident { node, version, .. }| dead_of(node, version, Cause::Expired));
         let known = self.known(wanted.hash, moment.now);
         let known = dead.map_or(known, |dead| known.with(dead));
-        if let Some(source) = wanted.said_before() {
-            self.check_source(source, current, known)?;
-        }
-        let permit = match &wanted.end {
-            End::Written(terms) => Some(self.consider(terms, current, known, moment)?),
-            End::Gone | End::Stays => None,
+        let permit = match self.consider_end(wanted, current, known, moment) {
+            Ok(permit) => permit,
+            Err(refusal) => {
+                let said = wanted.first_said.map_or(Claim::Unversioned, Claim::At);
+                self.refused((wanted.hash, key), said, &refusal, current.or(stale), moment.now);
+                return Err(refusal);
+            }
         };
         let outdated = match (&wanted.end, wanted.below) {
-            (End::Stays, Some(source)) => admit_invalidation(version, source).is_err(),
+            (End::Stays, Some(source)) => !admits_invalidation(current.map(|resident| resident.reached()), source),
             _ => false,
         };
         let ends = wanted.touches() && !outdated;
         let stale = stale.filter(|_| wanted.touches());
         Ok(Verdict { current: current.filter(|_| ends), permit, stale, outdated, fences: Fences::NONE })
+    }
+
+    /// May the key end so, by its sources and by what is written?
+    fn consider_end(
+        &mut self,
+        wanted: &Wanted,
+        current: Option<Resident<'a, K, V>>,
+        known: Known,
+        moment: Moment,
+    ) -> Result<Option<Permit<'a, K, V>>, Refusal<'a, K, V>> {
+        if let Some(source) = wanted.said_before() {
+            self.check_source(source, current, known)?;
+        }
+        match &wanted.end {
+            End::Written(terms) => self.consider(terms, current, known, moment).map(Some),
+            End::Gone | End::Stays => Ok(None),
+        }
     }
 
     /// Finds the loads of the key that are to be fenced: the last that may fail, as keys are compared here.

@@ -18,6 +18,7 @@ const MOST: u64 = 20_000;
 /// Those that histories can show. (Others keep callers awake, memory alive or weights below the capacity.)
 const MECHANISMS: &[Broken] = &[
     Broken::AtOnce,
+    Broken::Borrowed,
     Broken::CheckedStore,
     Broken::Compare,
     Broken::Deadline,
@@ -26,6 +27,7 @@ const MECHANISMS: &[Broken] = &[
     Broken::Fence,
     Broken::Floor,
     Broken::Forgetful,
+    Broken::Heard,
     Broken::Hidden,
     Broken::JudgedVersion,
     Broken::LateSeats,

@@ -66,8 +66,8 @@ impl Spec<'_> {
                 fenced.fence();
                 return vec![fenced, state];
             }
-            // A transaction that aborts has changed nothing.
-            Act::Aborted { source } => self.may_refuse(&state, source),
+            // A transaction that aborts has changed nothing, but that its word is heard.
+            Act::Aborted { source } => return self.refused(state, source),
             Act::TooHeavy | Act::Fence => {
                 state.fence();
                 true
@@ -111,7 +111,7 @@ impl Spec<'_> {
             }
             Act::LoadFailed(error) => self.fails_with(&state, error),
             Act::BeginWrite { found } => self.begin_write(&mut state, found),
-            Act::EndWrite { value, outcome } => self.end_write(&mut state, value, outcome),
+            Act::EndWrite { value, outcome } => return self.end_write(state, value, outcome),
             Act::Advance(time) => {
                 state.now += time;
                 if state.entry.is_some_and(|entry| entry.due.is_some_and(|due| due <= state.now)) {
@@ -143,25 +143,31 @@ impl Spec<'_> {
         forgotten || !self.may_write(state, Some(source))
     }
 
-    /// What proves it old news is newer than any load under way, or it fences as any other write.
     fn superseded(&self, state: KeyState, source: u64, current: Stamp) -> Vec<KeyState> {
-        if !self.may_refuse(&state, source) || !self.may_name(&state, source, current) {
+        if self.may_name(&state, source, current) { self.refused(state, source) } else { Vec::new() }
+    }
+
+    /// What proves it old news is newer than any load under way, or it fences as any other write, and what it proves to be old goes.
+    fn refused(&self, state: KeyState, source: u64) -> Vec<KeyState> {
+        if !self.may_refuse(&state, source) {
             return Vec::new();
         }
-        let is_known = state.entry.is_some_and(|entry| entry.source >= source);
-        let may_be_known = is_known || state.entry.is_some_and(|entry| entry.vague);
-        let mut next = Vec::new();
-        if !is_known {
-            // What it proves to be old goes.
-            let mut fenced = state.clone();
-            fenced.remove();
-            fenced.fence();
-            next.push(fenced);
+        let (stays, mut goes) = self.told(state, source);
+        if let Some(goes) = &mut goes {
+            goes.fence();
         }
-        if may_be_known {
-            next.push(state);
-        }
-        next
+        stays.into_iter().chain(goes).collect()
+    }
+
+    /// Somebody says that the key has had this source: what is older goes. Gives the states in which the entry may stay and in which there
+    /// is none. What is forgotten may be the reason why nobody knows how new the entry is: then it goes.
+    fn told(&self, mut state: KeyState, source: u64) -> (Option<KeyState>, Option<KeyState>) {
+        state.told = state.told.max(source);
+        let stays = state.entry.is_some_and(|entry| entry.reached >= source);
+        let goes = !stays || self.rules.memory != Memory::Whole && state.entry.is_some_and(|entry| !entry.claimed);
+        let stays = stays.then(|| state.clone());
+        state.remove();
+        (stays, goes.then_some(state))
     }
 
     /// The version that stands in the way: the entry's, or one as high as the source that is refused. Where something was forgotten nobody
@@ -185,6 +191,20 @@ impl Spec<'_> {
         }
     }
 
+    /// What a load has brought is stored. In the place of an entry that may have its source from another key's floor it is so at that source,
+    /// if its own is lower: no version goes back.
+    fn store(&self, state: &KeyState, value: Written) -> Vec<KeyState> {
+        let lender = state.entry.filter(|entry| self.rules.memory == Memory::Floors && !entry.claimed);
+        let is_below = |&source: &u64| lender.is_some_and(|entry| entry.vague || source < entry.source);
+        let atop = value.source.filter(is_below).map(|_| Written { source: None, ..value });
+        let own = Some(value).filter(|value| self.may_store(state, value.source));
+        let after = |value| {
+            let mut stored = state.clone();
+            self.write(&mut stored, value).then_some(stored)
+        };
+        own.into_iter().chain(atop).filter_map(after).collect()
+    }
+
     fn may_be_too_old(&self, state: &KeyState, source: Option<u64>) -> bool {
         let Some(source) = source else { return false };
         // Of an entry that kept another key's floor nobody here knows how high that was, nor when the entry has gone.
@@ -194,17 +214,13 @@ impl Spec<'_> {
 
     /// It kills what is older, if it is.
     fn invalidate_at(&self, mut state: KeyState, source: u64, done: Option<bool>) -> Vec<KeyState> {
-        let mut next = Vec::new();
         state.fence();
-        if done != Some(true) && state.entry.is_some_and(|entry| entry.vague || entry.source >= source) {
-            next.push(state.clone());
+        let (stays, mut goes) = self.told(state, source);
+        if let Some(goes) = &mut goes {
+            goes.bury(source, false);
         }
-        if done != Some(false) && state.entry.is_none_or(|entry| entry.source < source) {
-            state.remove();
-            state.bury(source, false);
-            next.push(state);
-        }
-        next
+        let (stays, goes) = (stays.filter(|_| done != Some(true)), goes.filter(|_| done != Some(false)));
+        stays.into_iter().chain(goes).collect()
     }
 
     /// The write takes place: promise 3, its version is above all that the key ever had; promise 1, it fences.
@@ -228,7 +244,9 @@ impl Spec<'_> {
         }
         state.fence();
         let due = value.ttl.or(self.rules.time_to_live).map(|ttl| state.now + ttl);
-        state.entry = Some(Entry { id: value.id, source, claimed: !inherits, vague, due });
+        state.told = state.told.max(value.source.unwrap_or(0));
+        let reached = value.source.unwrap_or(state.told);
+        state.entry = Some(Entry { id: value.id, source, claimed: !inherits, vague, reached, due });
         true
     }
 
@@ -282,12 +300,10 @@ impl Spec<'_> {
         let mut next = Vec::new();
         let open = state.load.filter(|open| open.load == load);
         let may_store = open.is_some_and(|open| asked < open.last) && state.turn.is_none();
-        if outcome != Outcome::NotStored && may_store && self.may_store(&state, value.source) {
-            let mut stored = state.clone();
-            if self.write(&mut stored, value) {
-                stored.landed = open.map(|open| open.first).filter(|_| self.rules.load_timeout.is_some());
-                next.push(stored);
-            }
+        if outcome != Outcome::NotStored && may_store {
+            next = self.store(&state, value);
+            let landed = open.map(|open| open.first).filter(|_| self.rules.load_timeout.is_some());
+            next.iter_mut().for_each(|stored| stored.landed = landed);
         }
         // It stays out for a reason: it was fenced, it is late, its key is being written, or its source has said more. Of a value in a group
         // the crate does not say so much: a lease that was passed on may be taken for one from before the group ended.
@@ -315,25 +331,22 @@ impl Spec<'_> {
 
     /// The value is stored if nobody else wrote the key meanwhile. Else nobody knows which came first, and the key is absent, unless what is
     /// there is as new by the word of the source.
-    fn end_write(&self, state: &mut KeyState, value: Option<Written>, outcome: Outcome) -> bool {
-        let Some(turn) = state.turn.take() else { return false };
-        let Some(value) = value else {
-            state.remove();
-            state.fence();
-            return true;
-        };
-        let group = self.history.group(value.id);
-        let ended = group.is_some_and(|group| turn.ended >> group & 1 == 1);
-        if outcome == Outcome::Stored {
-            return !turn.disturbed && !ended && self.may_store(state, value.source) && self.write(state, value);
+    fn end_write(&self, mut state: KeyState, value: Option<Written>, outcome: Outcome) -> Vec<KeyState> {
+        let Some(turn) = state.turn.take() else { return Vec::new() };
+        let group = value.and_then(|value| self.history.group(value.id));
+        let undone = turn.disturbed || group.is_some_and(|group| turn.ended >> group & 1 == 1);
+        if let (Some(value), Outcome::Stored) = (value, outcome) {
+            return if undone { Vec::new() } else { self.store(&state, value) };
         }
-        let reason = turn.disturbed || ended || self.may_be_too_old(state, value.source);
-        if state.entry.is_none_or(|entry| value.source.is_none_or(|source| entry.source < source)) {
-            state.remove();
-            state.bury(value.source.unwrap_or(0), false);
+        if value.is_some_and(|value| !undone && !self.may_be_too_old(&state, value.source)) {
+            return Vec::new();
         }
+        if let Some(source) = value.and_then(|value| value.source) {
+            return self.invalidate_at(state, source, None);
+        }
+        state.remove();
         state.fence();
-        reason
+        vec![state]
     }
 }
 

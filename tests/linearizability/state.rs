@@ -10,6 +10,8 @@ use crate::history::Seen;
 pub struct KeyState {
     pub entry: Option<Entry>,
     pub dead: Option<Dead>,
+    /// The highest source version that anybody has said of the key.
+    pub told: u64,
     /// The highest revision that any entry of the key is known to have had.
     pub revision: u64,
     /// The load whose value would be stored. What is fenced is not here.
@@ -31,6 +33,8 @@ pub struct Entry {
     pub claimed: bool,
     /// The source is this or above: it was kept from what the cache knew of an absent key, which may have been another key's floor.
     pub vague: bool,
+    /// The source that it proves to have reached: its own or, of a state that has none of its own, the highest that was said before it came.
+    pub reached: u64,
     /// From then on nobody is served it. It may go earlier: a writer asks for the time before he has the lock.
     pub due: Option<u64>,
 }

@@ -18,6 +18,8 @@ const MISSED: &[(Broken, &str)] = &[
     (Broken::OneWriter, "turns::writers_of_one_key_take_turns"),
     (Broken::TurnWakes, "turns::writers_of_one_key_take_turns"),
     (Broken::AtOnce, "snapshots::a_snapshot_sees_all_of_a_transaction_or_nothing"),
+    (Broken::Borrowed, "order::a_floor_keeps_no_old_value"),
+    (Broken::Heard, "order::a_floor_keeps_no_old_value"),
     (Broken::CheckedStore, "loads::a_load_that_a_write_overtook_yields_to_it"),
     (Broken::Compare, "swaps::of_those_who_expect_one_version_one_wins"),
     (Broken::Deadline, "expiry::nobody_reads_what_has_expired"),

@@ -1,5 +1,8 @@
 //! Source versions: order decides, not arrival.
 
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::SeqCst;
+
 use brindle::EqualSource;
 use brindle::Loaded;
 use brindle::Ordering;
@@ -64,6 +67,28 @@ fn eviction_and_clear_forget_no_source() {
         let old = cache.get(&KEY).filter(|&value| value < 5);
         assert_eq!(old, None);
         assert!(cache.insert_at(KEY, 4, 4).is_err());
+        check_idle(&cache);
+    });
+}
+
+/// What is refused below a floor, and what came in with it, is no newer for that: the late word ends it.
+#[test]
+fn a_floor_keeps_no_old_value() {
+    play(|| {
+        let cache = small(4).stripes(1).tombstone_capacity(0).ordering(Ordering::Global).build().unwrap();
+        let source = AtomicU64::new(1);
+        let load = || _ = cache.get_with(&KEY, || source.load(SeqCst));
+        let change = || {
+            source.store(5, SeqCst);
+            match one_of(&[0, 1, 2]) {
+                0 => _ = cache.invalidate_at(&KEY, 5),
+                1 => _ = cache.insert_at(KEY, 5, 5),
+                _ => _ = cache.transaction(|t| t.insert_at(KEY, 5, 5)),
+            }
+        };
+        let others = || _ = cache.invalidate_at(&NEAR, 9);
+        three(load, change, others);
+        assert!(cache.get(&KEY).is_none_or(|value| value == 5));
         check_idle(&cache);
     });
 }
