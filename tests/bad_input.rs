@@ -38,10 +38,6 @@ use harness::planned;
 use harness::planned_in_drop;
 use harness::survives;
 use harness::watched;
-use harness::watched_for;
-
-/// For tests that hang at once or not at all.
-const SHORT: Duration = Duration::from_secs(10);
 
 #[track_caller]
 fn whole<K: Hash + Eq, V, S: BuildHasher>(cache: &Cache<K, V, S>, weigh: impl Fn(&EntryRef<K, V>) -> u64) {
@@ -347,7 +343,7 @@ fn keys_whose_eq_lies() {
         }
     }
 
-    watched_for(SHORT, || {
+    watched(|| {
         for lie in 0..6 {
             let ledger = Ledger::default();
             let cache = Cache::builder().max_capacity(60).stripes(2).build().unwrap();
@@ -482,7 +478,7 @@ fn a_value_dropped_because_eq_panicked_may_call_the_cache() {
         }
     }
 
-    watched_for(SHORT, || {
+    watched(|| {
         let cache = Cache::builder().max_capacity(10).stripes(1).build().unwrap();
         cache.insert(Touchy(1), Back(OnceLock::new()));
         arm(&EQ_PANICS, 1);
@@ -505,7 +501,7 @@ impl Drop for Bomb {
 
 #[test]
 fn a_listener_whose_panic_panics_when_dropped() {
-    watched_for(SHORT, || {
+    watched(|| {
         let (told, bombs) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let (heard, dropped) = (Arc::clone(&told), Arc::clone(&bombs));
         let cache = Cache::builder().max_capacity(10).stripes(1).removal_listener(move |_| {
@@ -535,7 +531,7 @@ fn values_whose_drop_panics_with_a_bomb() {
         }
     }
 
-    watched_for(SHORT, || {
+    watched(|| {
         let (drops, bombs) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let cache = Cache::builder().max_capacity(1_000).stripes(1).build().unwrap();
         (0..20).for_each(|key| drop(cache.insert(key, Armed(Arc::clone(&drops), Arc::clone(&bombs)))));
@@ -719,7 +715,7 @@ fn a_time_source_that_panics_or_calls_the_cache() {
         }
     }
 
-    watched_for(SHORT, || {
+    watched(|| {
         let there = Arc::new(OnceLock::new());
         let source = Source { cache: Arc::clone(&there), calls: AtomicU64::new(0), inside: AtomicUsize::new(0) };
         let cache = Cache::builder().max_capacity(8).stripes(1).clock(Clock::from_source(source));

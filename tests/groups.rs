@@ -277,6 +277,12 @@ fn there_may_be_many_of_all() {
     });
 }
 
+fn took(work: impl FnOnce()) -> Duration {
+    let start = Instant::now();
+    work();
+    start.elapsed()
+}
+
 /// A thousand of them, each of one member, cost less than some walks over all entries: none of them is a walk.
 #[test]
 fn an_invalidation_costs_what_the_group_has_members() {
@@ -284,17 +290,20 @@ fn an_invalidation_costs_what_the_group_has_members() {
     watched(|| {
         let cache = grouped();
         (0..KEYS).for_each(|key| _ = cache.insert_in_groups(key, value(key, &[1]), [("its own", key)]));
-        let walks = Instant::now();
-        (0..50).for_each(|_| cache.retain(|_, _| true));
-        let walks = walks.elapsed();
-        let groups = Instant::now();
-        for key in 0..1_000 {
-            assert_eq!(cache.invalidate_group(&("its own", key)), 1);
-            assert_eq!(cache.invalidate_group(&("nobody's", key)), 0);
-        }
-        let groups = groups.elapsed();
-        assert!(groups < walks, "1000 groups of one and 1000 of none: {groups:?}, 50 walks: {walks:?}");
-        assert_eq!(cache.len() as u64, KEYS - 1_000);
+        let is_quicker = |round: u64| {
+            let walks = took(|| (0..50).for_each(|_| cache.retain(|_, _| true)));
+            let groups = took(|| {
+                for key in round * 1_000..(round + 1) * 1_000 {
+                    assert_eq!(cache.invalidate_group(&("its own", key)), 1);
+                    assert_eq!(cache.invalidate_group(&("nobody's", key)), 0);
+                }
+            });
+            println!("1000 groups of one and 1000 of none: {groups:?}, 50 walks: {walks:?}");
+            assert_eq!(cache.len() as u64, KEYS - (round + 1) * 1_000);
+            groups < walks
+        };
+        // Somebody else may have had the processor meanwhile, though not each time.
+        assert!((0..4).any(is_quicker), "an invalidation costs as much as a walk");
     });
 }
 

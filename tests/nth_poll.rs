@@ -25,11 +25,7 @@ use common::executor::run_woken;
 use common::executor::step;
 use faces::Face;
 use faces::async_faces;
-use harness::watched_for;
-
-fn watched(test: impl FnOnce() + Send + 'static) {
-    watched_for(Duration::from_secs(200), test);
-}
+use harness::watched;
 
 const KEY: u64 = 7;
 /// Polls in which a loader, or a sink, does not come to its end.

@@ -63,11 +63,16 @@ fn deliver_as_news(cache: &Cache<u64, u64>, key: u64, message: Message, before: 
     assert_eq!(took_effect, news, "{message:?} after {before:?}, {equal:?}");
 }
 
+/// No test takes so long that a message lags by more.
+const LONG: Duration = Duration::from_secs(3_600);
+
 const EQUALS: [EqualSource; 2] = [EqualSource::Refuse, EqualSource::Replace];
 
 fn builders() -> impl Iterator<Item = (EqualSource, Builder<u64, u64>)> {
     [Ordering::PerKey, Ordering::Global].into_iter().flat_map(|ordering| {
-        EQUALS.map(|equal| (equal, Cache::builder().ordering(ordering).equal_source(equal).tombstone_capacity(1 << 20)))
+        EQUALS.map(|equal| {
+            (equal, Cache::builder().ordering(ordering).equal_source(equal).tombstone_capacity(1 << 20).tombstone_ttl(LONG))
+        })
     })
 }
 

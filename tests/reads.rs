@@ -82,9 +82,9 @@ fn a_hit_allocates_nothing() {
     watched(|| {
         assert_eq!(allocations(|| drop(std::hint::black_box(Box::new(1)))), 1, "the counter counts");
         assert_hits_allocate_nothing(&Cache::new(10_000));
-        let minute = std::time::Duration::from_secs(60);
-        let builder = Cache::builder().max_capacity(100_000).weigher(|_, value| value % 7).time_to_live(minute);
-        assert_hits_allocate_nothing(&builder.time_to_idle(minute).build().unwrap());
+        let hour = std::time::Duration::from_secs(3_600);
+        let builder = Cache::builder().max_capacity(100_000).weigher(|_, value| value % 7).time_to_live(hour);
+        assert_hits_allocate_nothing(&builder.time_to_idle(hour).build().unwrap());
         assert_hits_allocate_nothing(&Cache::builder().stripes(64).build().unwrap());
     });
 }

@@ -14,7 +14,6 @@ use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::mpsc::channel;
 use std::task::Poll;
 use std::thread;
 use std::time::Duration;
@@ -30,19 +29,10 @@ use brindle::WriteError;
 
 use common::Itself;
 use common::executor::Task;
+use common::executor::oneshot;
 use common::watched;
 
 const SECOND: Duration = Duration::from_secs(1);
-
-/// Runs `work`; false if it hangs. What hangs is leaked.
-fn ends(work: impl FnOnce() + Send + 'static) -> bool {
-    let (done, waiting) = channel();
-    thread::spawn(move || {
-        work();
-        let _ = done.send(());
-    });
-    waiting.recv_timeout(10 * SECOND).is_ok()
-}
 
 #[test]
 fn a_listener_that_writes_through_the_key_of_which_it_is_told_is_no_hang() {
@@ -57,10 +47,8 @@ fn a_listener_that_writes_through_the_key_of_which_it_is_told_is_no_hang() {
         let cache = Cache::builder().removal_listener(listener).build().unwrap();
         cell.set(cache.clone()).unwrap();
         cache.insert(1, 1);
-        let ended = ends(move || {
-            let _ = cache.write_through(1, |_| Ok::<_, ()>(Loaded::new(2)));
-        });
-        assert!(ended, "the write waits for itself");
+        // It does not wait for itself.
+        let _ = cache.write_through(1, |_| Ok::<_, ()>(Loaded::new(2)));
     });
 }
 
@@ -77,10 +65,8 @@ fn a_weigher_that_writes_the_key_through_is_no_hang() {
         };
         let cache = Cache::builder().weigher(weigher).build().unwrap();
         cell.set(cache.clone()).unwrap();
-        let ended = ends(move || {
-            let _ = cache.write_through(1, |_| Ok::<_, ()>(Loaded::new(2)));
-        });
-        assert!(ended, "the write waits for itself");
+        // It does not wait for itself.
+        let _ = cache.write_through(1, |_| Ok::<_, ()>(Loaded::new(2)));
     });
 }
 
@@ -88,42 +74,23 @@ fn a_weigher_that_writes_the_key_through_is_no_hang() {
 fn a_circle_through_the_line_is_known_though_the_turn_has_passed_on() {
     watched(|| {
         let cache: Cache<u64, u64> = Cache::new(100);
-        let (first_may_end, first_waits) = channel::<()>();
-        let (first_began, began) = channel();
-        let one = cache.clone();
-        let first = thread::spawn(move || {
-            one.write_through(1, |_| {
-                first_began.send(()).unwrap();
-                first_waits.recv().unwrap();
-                Ok::<_, ()>(Loaded::new(1))
-            })
-        });
-        began.recv().unwrap();
-        // The second in line will need key 2.
-        let two = cache.clone();
-        let (second_ended, second) = channel();
-        thread::spawn(move || {
-            let written = two.write_through(1, |_| match two.try_get_with(&2, || Ok::<_, ()>(20)) {
-                Ok(value) => Ok(Loaded::new(value)),
-                Err(error) => Err(error),
-            });
-            second_ended.send(written).unwrap();
-        });
-        thread::sleep(Duration::from_millis(200));
-        // Whoever loads key 2 is the third in line.
-        let three = cache.clone();
-        let (third_ended, third) = channel();
-        thread::spawn(move || {
-            let loaded = three.try_get_with(&2, || three.write_through(1, |_| Ok::<_, ()>(Loaded::new(3))).map(|_| 2));
-            third_ended.send(loaded).unwrap();
-        });
-        thread::sleep(Duration::from_millis(200));
-        first_may_end.send(()).unwrap();
-        first.join().unwrap().unwrap();
-        let second = second.recv_timeout(10 * SECOND).expect("the second waits for the third, and the third for the second");
-        let third = third.recv_timeout(10 * SECOND).expect("the third waits for the second");
-        let refused = matches!(second, Err(WriteError::Failed(LoadError::Reentrant)));
-        assert!(refused || matches!(third, Err(LoadError::Failed(WriteError::Reentrant))));
+        let (first_may_end, gate) = oneshot();
+        let mut first = Task::new(cache.write_through_async(1, |_| gate));
+        first.pends();
+        // The second in line will need key 2,
+        let write = |_| async { cache.try_get_with_async(&2, async { Ok::<_, ()>(20) }).await.map(Loaded::new) };
+        let mut second = Task::new(cache.write_through_async(1, write));
+        second.pends();
+        // and whoever loads key 2 is the third.
+        let load = async { cache.write_through_async(1, |_| async { Ok::<_, ()>(Loaded::new(3)) }).await.map(|_| 2) };
+        let mut third = Task::new(cache.try_get_with_async(&2, load));
+        third.pends();
+        first_may_end.send(Ok::<_, ()>(Loaded::new(1)));
+        assert!(first.ends().is_ok());
+        assert!(second.is_woken(), "it is its turn");
+        // It needs the third, who needs the line to move on: it is told so, and the third has its turn.
+        assert!(matches!(second.ends(), Err(WriteError::Failed(LoadError::Reentrant))));
+        assert_eq!(third.ends(), Ok(2));
     });
 }
 
@@ -403,22 +370,22 @@ fn a_circle_through_a_load_that_was_taken_over_is_known() {
     watched(|| {
         let cache: Cache<u64, u64> = Cache::new(100);
         let Leased::Lease(lease) = cache.get_or_lease(&1, None) else { panic!("nobody else loads") };
-        let (first_done, first) = channel();
-        let one = cache.clone();
-        thread::spawn(move || {
-            let loaded = one.try_get_with(&1, || one.try_get_with(&2, || Ok::<_, ()>(2)).map_err(|_| ()));
-            first_done.send(loaded).unwrap();
+        // Each loads a key and, inside, the other's.
+        let load = |key, other| cache.try_get_with(&key, || cache.try_get_with(&other, || Ok::<_, ()>(other)).map_err(|_| ()));
+        let waits = |wanted| {
+            while cache.stats().waits < wanted {
+                thread::yield_now();
+            }
+        };
+        thread::scope(|scope| {
+            let first = scope.spawn(|| load(1, 2));
+            waits(1);
+            let second = scope.spawn(|| load(2, 1));
+            waits(2);
+            drop(lease);
+            // They do not wait for each other.
+            [first, second].into_iter().for_each(|thread| _ = thread.join().expect("it ends well"));
         });
-        thread::sleep(SECOND / 5);
-        let (second_done, second) = channel();
-        let two = cache.clone();
-        thread::spawn(move || {
-            let loaded = two.try_get_with(&2, || two.try_get_with(&1, || Ok::<_, ()>(1)).map_err(|_| ()));
-            second_done.send(loaded).unwrap();
-        });
-        thread::sleep(SECOND / 5);
-        drop(lease);
-        assert!(first.recv_timeout(10 * SECOND).is_ok() && second.recv_timeout(10 * SECOND).is_ok(), "they wait for each other");
     });
 }
 

@@ -372,7 +372,8 @@ fn loads_and_commits_among_threads() {
                     }
                 });
             }
-            for round in 2..ROUNDS {
+            // Until all has been tried: others may have the processor when a load and a commit would meet.
+            for round in (2..).take_while(|&round| round < ROUNDS || cache.stats().fenced == 0) {
                 *source.lock().unwrap() = round;
                 let committed = cache.transaction(|t| {
                     all().for_each(|key| if (key + round) % 3 == 0 { t.insert(key, round) } else { t.invalidate(&key) });
@@ -385,6 +386,5 @@ fn loads_and_commits_among_threads() {
             over.store(1, SeqCst);
         });
         assert_eq!(cache.stats().flights, 0);
-        assert!(cache.stats().fenced > 0, "no load and commit have met");
     });
 }

@@ -20,12 +20,7 @@ use common::executor::run_woken;
 use common::executor::step;
 use harness::planned;
 use harness::survives;
-use harness::watched_for;
-
-fn watched(test: impl FnOnce() + Send + 'static) {
-    // They take no time where they do not hang.
-    watched_for(std::time::Duration::from_secs(30), test);
-}
+use harness::watched;
 
 fn until<K, V>(cache: &Cache<K, V>, reached: impl Fn(&Stats) -> bool) {
     while !reached(&cache.stats()) {
