@@ -30,6 +30,7 @@ type Word = fn(&Tried, u64) -> bool;
 /// Brings [`OLD`], which was read before the closure is called.
 type Bring = Box<dyn Fn(&Tried, &dyn Fn())>;
 type End = fn(&Tried);
+type Reload = fn(&Tried) -> u64;
 
 const SECOND: Duration = Duration::from_secs(1);
 const KEY: u64 = 1;
@@ -197,7 +198,7 @@ fn what_came_after_the_keys_own_tombstone_stays() {
 #[test]
 fn a_load_replaces_what_came_with_a_floor() {
     watched(|| {
-        let reloads: [(&str, fn(&Tried) -> u64); 2] = [
+        let reloads: [(&str, Reload); 2] = [
             ("reload", |cache| cache.reload(&KEY, || Ok::<_, ()>(Loaded::new(NEW).at(CHANGED))).unwrap()),
             ("reload_async", |cache| {
                 block_on(cache.reload_async(&KEY, async { Ok::<_, ()>(Loaded::new(NEW).at(CHANGED)) })).unwrap()
