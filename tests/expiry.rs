@@ -3,6 +3,7 @@
 
 #![allow(dropping_copy_types, clippy::type_complexity, reason = "what a call answers is often not the point here")]
 
+mod common;
 mod harness;
 
 use std::collections::BTreeMap;

@@ -6,6 +6,7 @@ mod grouped;
 mod hand;
 
 use std::collections::VecDeque;
+use std::mem::take;
 use std::sync::Arc;
 use std::sync::Mutex;
 
@@ -184,6 +185,9 @@ fn a_background_load_that_brings_a_member_stores_nothing() {
                 assert_eq!(yard.cache.get(&KEY), alive.then_some(OUTSIDE), "{reason}, {name}");
                 assert_eq!(at_once(GETS[1], &yard.cache, KEY), Said::Value(OUTSIDE), "{reason}, {name}");
                 assert_eq!(yard.cache.stats().fenced, 1, "{reason}, {name}");
+                // The cache keeps the queue, which would keep the cache if that task stayed in it.
+                let again = take(&mut *yard.queue.lock().unwrap());
+                assert_eq!(again.len(), 1, "{reason}, {name}: it is being loaded again");
 
                 let (yard, mut task) = build().loading(OUTSIDE);
                 invalidate(&yard.cache);

@@ -4,6 +4,7 @@
 
 #[path = "common/bytes.rs"]
 mod bytes;
+mod common;
 mod harness;
 
 use std::hash::BuildHasherDefault;

@@ -52,7 +52,7 @@ const THROUGH: i32 = 42;
 /// Runs `work` in a process of its own, that of the test `name`.
 fn apart(name: &str, work: impl FnOnce()) -> Output {
     if env::var_os(CHILD).is_some() {
-        leave_no_core();
+        be_killed_quietly();
         work();
         exit(THROUGH);
     }
@@ -60,11 +60,14 @@ fn apart(name: &str, work: impl FnOnce()) -> Output {
     Command::new(myself).args(["--exact", name, "--nocapture"]).env(CHILD, "yes").output().expect("a child")
 }
 
-/// To be killed is what some children are for.
-fn leave_no_core() {
+/// To be killed is what some children are for: by the system itself, not by a sanitizer that takes the signal and exits, and without a core.
+fn be_killed_quietly() {
     let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: reads the limits that it is given.
-    unsafe { libc::setrlimit(libc::RLIMIT_CORE, &none) };
+    // SAFETY: reads the limits that it is given, and leaves the signal to the system.
+    unsafe {
+        libc::setrlimit(libc::RLIMIT_CORE, &none);
+        libc::signal(libc::SIGSEGV, libc::SIG_DFL);
+    }
 }
 
 fn survives(name: &'static str, work: impl FnOnce() + Send + 'static) {

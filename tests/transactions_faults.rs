@@ -1,6 +1,7 @@
 //! Promise 7 for transactions: the body may stop at any step, by a panic, an error or a condition, and user code may panic at any of its calls:
 //! then all has changed or nothing, nothing is lost, and the cache goes on. Snapshots too.
 
+mod common;
 mod harness;
 
 use std::collections::BTreeMap;

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod executor;
+pub mod patience;
 
 use std::any::Any;
 use std::hash::BuildHasher;
@@ -16,6 +17,8 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
+use patience::patient;
+
 /// Ten times what the slowest test takes on an idle machine, and more: on one that is five times as slow and busy besides only a hang gets there.
 const LIMIT: Duration = Duration::from_secs(300);
 
@@ -26,7 +29,7 @@ pub fn watched(test: impl FnOnce() + Send + 'static) {
         let _done = done;
         test();
     });
-    match waiting.recv_timeout(LIMIT) {
+    match waiting.recv_timeout(patient(LIMIT)) {
         Err(RecvTimeoutError::Timeout) => panic!("the test hangs"),
         _ => pass_on(body.join()),
     }

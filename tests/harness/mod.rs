@@ -12,6 +12,8 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
+use crate::common::patience::patient;
+
 /// Ten times what the slowest test takes on an idle machine, and more: on one that is five times as slow and busy besides only a hang gets there.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -23,6 +25,7 @@ pub(crate) fn watched(test: impl FnOnce() + Send + 'static) {
 /// As [`watched`], for tests that are known to take longer.
 pub(crate) fn watched_for(patience: Duration, test: impl FnOnce() + Send + 'static) {
     let (done, finished) = channel();
+    let patience = patient(patience);
     let name = thread::current().name().unwrap_or("watched").to_string();
     let worker = thread::Builder::new().name(name).spawn(move || {
         test();
