@@ -188,6 +188,29 @@ fn the_smallest_capacities_work() {
     });
 }
 
+/// Also where there are more stripes than entries: whichever stripe a key falls into, it is not the one that always gives way.
+#[test]
+fn what_is_written_again_and_again_gets_in() {
+    watched(|| {
+        for (stripes, capacity) in [(2, 1), (4, 1), (4, 3), (8, 4), (16, 1), (16, 8), (16, 17), (1, 4)] {
+            for weighted in [false, true] {
+                let builder = Cache::builder().max_capacity(capacity).stripes(stripes);
+                let builder = if weighted { builder.weigher(|_, _| 1) } else { builder };
+                let cache: Cache<u64, u64> = builder.build().unwrap();
+                (0..2 * capacity).for_each(|key| _ = cache.insert(key, key));
+                for key in 100..200 {
+                    let gets_in = (0..50).any(|_| {
+                        cache.insert(key, key);
+                        cache.contains_key(&key)
+                    });
+                    assert!(gets_in, "{capacity} entries in {stripes} stripes, weighted {weighted}");
+                    assert!(cache.weight() <= capacity);
+                }
+            }
+        }
+    });
+}
+
 #[test]
 fn weights_beyond_all_bounds_are_refused_and_add_up() {
     watched(|| {

@@ -30,6 +30,7 @@ type Word = fn(&Tried, u64) -> bool;
 /// Brings [`OLD`], which was read before the closure is called.
 type Bring = Box<dyn Fn(&Tried, &dyn Fn())>;
 type End = fn(&Tried);
+type Reload = fn(&Tried) -> u64;
 
 const SECOND: Duration = Duration::from_secs(1);
 const KEY: u64 = 1;
@@ -189,6 +190,32 @@ fn what_came_after_the_keys_own_tombstone_stays() {
                 assert!(!cache.invalidate_at(&KEY, CHANGED), "{name}, {ordering:?}");
                 assert_eq!(cache.get(&KEY), Some(OLD), "{name}, {ordering:?}");
             }
+        }
+    });
+}
+
+/// Nor does it keep out what a load has read since, which is newer whatever its source; and still no version goes back.
+#[test]
+fn a_load_replaces_what_came_with_a_floor() {
+    watched(|| {
+        let reloads: [(&str, Reload); 2] = [
+            ("reload", |cache| cache.reload(&KEY, || Ok::<_, ()>(Loaded::new(NEW).at(CHANGED))).unwrap()),
+            ("reload_async", |cache| {
+                block_on(cache.reload_async(&KEY, async { Ok::<_, ()>(Loaded::new(NEW).at(CHANGED)) })).unwrap()
+            }),
+        ];
+        for (name, reload) in reloads {
+            let cache = global(0, EqualSource::Refuse);
+            raise_floor(&cache);
+            let before = cache.insert(KEY, OLD);
+            assert_eq!((reload(&cache), cache.get(&KEY)), (NEW, Some(NEW)), "{name}");
+            assert!(cache.get_entry(&KEY).unwrap().version > before, "{name}");
+            // It is not known to have reached the floor either.
+            assert!(cache.invalidate_at(&KEY, CHANGED + 1), "{name}");
+            assert_eq!(cache.get(&KEY), None, "{name}");
+            // What has a source of its own does prove that a load read something older.
+            cache.insert_at(KEY, NEW + 1, FLOOR + 1).unwrap();
+            assert_eq!((reload(&cache), cache.get(&KEY)), (NEW + 1, Some(NEW + 1)), "{name}");
         }
     });
 }

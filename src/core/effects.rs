@@ -23,7 +23,7 @@ impl<K, V> Core<K, V> {
         // First those are freed who wait: whatever else there is to do may take its time.
         let let_go = if ended.is_empty() { Ok(()) } else { self.let_go(number, ended) };
         if grown && !self.is_within_capacity() {
-            self.settle();
+            self.settle(number);
         }
         if tell {
             self.tell(number);

@@ -107,7 +107,7 @@ impl<K: Eq, V> Core<K, V> {
                 }
             }
         });
-        self.fit();
+        self.fit(hash);
         resume(compared);
     }
 }
@@ -116,13 +116,13 @@ impl<K, V> Core<K, V> {
     /// Nobody will tell the source of a held entry: it may go like any other.
     pub(crate) fn release(&self, hash: u64, entry: &EntryRef<K, V>) {
         self.transition(hash, |locked, now| locked.release(entry.hold(), self.idle_from(now)));
-        self.fit();
+        self.fit(hash);
     }
 
     /// What could not go before may go now.
-    fn fit(&self) {
+    fn fit(&self, hash: u64) {
         if !self.is_within_capacity() {
-            self.settle();
+            self.settle(self.table.stripe_of(hash));
         }
     }
 

@@ -33,8 +33,8 @@ impl<K, V> Core<K, V> {
 
     /// Called when the cache does not fit.
     fn evict_here(&self, locked: &mut Locked<'_, K, V>, now: u64) {
-        // Half a stripe's share: the stripes are a power of two.
-        let enough = self.capacity() >> (self.table.stripes().len().ilog2() + 1);
+        // Half a stripe's share: the stripes are a power of two. Where they outnumber the entries, what just came is enough.
+        let enough = (self.capacity() >> (self.table.stripes().len().ilog2() + 1)).max(1);
         while locked.can_evict() && locked.stripe_weight() > enough {
             if !locked.evict(self.arm(), now) || self.fits(locked) {
                 return;
@@ -68,20 +68,22 @@ impl<K, V> Core<K, V> {
         self.line.weight.load(Ordering::Relaxed) <= self.capacity()
     }
 
-    /// Evicts where it costs least until the cache fits.
+    /// Evicts where it costs least until the cache fits. Something came into stripe `newest` last.
     #[cold]
-    pub(super) fn settle(&self) {
+    pub(super) fn settle(&self, newest: usize) {
         while !self.is_within_capacity() && !is_broken(Broken::OthersMakeRoom) {
             // Where the first has nothing to evict, the next may.
-            if !self.stripes_by_loss().into_iter().any(|number| self.evict_from(number)) {
+            if !self.stripes_by_loss(newest).into_iter().any(|number| self.evict_from(number)) {
                 return;
             }
         }
     }
 
     /// The stripes in the order in which they should give something up: those that hold most, or, where weights differ, those whose
-    /// next victim is worth least. So a heavy entry that is alone in its stripe has to be worth what it displaces in the others.
-    fn stripes_by_loss(&self) -> Vec<usize> {
+    /// next victim is worth least. So a heavy entry that is alone in its stripe has to be worth what it displaces in the others. Of equal
+    /// ones the newest is the last, or what comes into it would never stay, and the one after it the first, so that none is always spared.
+    fn stripes_by_loss(&self, newest: usize) -> Vec<usize> {
+        let stripes = self.table.stripes().len();
         let loss = |number| {
             let stripe = self.table.stripe_number(number);
             if self.settings.weigher.is_none() {
@@ -89,7 +91,8 @@ impl<K, V> Core<K, V> {
             }
             stripe.lock().least_worth().unwrap_or(f64::INFINITY)
         };
-        let mut losses: Vec<(f64, usize)> = (0..self.table.stripes().len()).map(|number| (loss(number), number)).collect();
+        let turns = (1..=stripes).map(|step| (newest + step) % stripes);
+        let mut losses: Vec<(f64, usize)> = turns.map(|number| (loss(number), number)).collect();
         losses.sort_by(|one, other| one.0.total_cmp(&other.0));
         losses.into_iter().map(|(_, number)| number).collect()
     }
@@ -110,6 +113,6 @@ impl<K, V> Core<K, V> {
         let expected = expected_entries(capacity, self.table.stripes().len(), self.settings.weigher.is_some());
         self.table.stripes().iter().for_each(|stripe| stripe.lock().expect(expected));
         self.resize_steering();
-        self.settle();
+        self.settle(0);
     }
 }

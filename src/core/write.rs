@@ -215,7 +215,7 @@ impl<K: Eq, V> Core<K, V> {
         let reclaim = locked.wants_reclaim();
         drop(locked);
         if after > before && !self.is_within_capacity() {
-            self.settle();
+            self.settle(self.table.stripe_of(hash));
         }
         if reclaim {
             self.reclaim_stripe(self.table.stripe_of(hash));

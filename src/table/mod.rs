@@ -3,6 +3,7 @@
 //!
 //! `unsafe` lives in `node` and `slab` (memory of entries), `reader` (who is using what), `stripe` and `reclaim` (which join the two).
 
+mod admit;
 mod bucket;
 mod column;
 mod evict;
@@ -28,6 +29,7 @@ mod stripe;
 mod stripes;
 mod transact;
 
+pub(crate) use self::admit::Refusal;
 pub(crate) use self::expire::Serving;
 pub(crate) use self::flights::Ended;
 pub(crate) use self::flights::Flight;
@@ -40,7 +42,6 @@ pub(crate) use self::node::TIMED;
 pub(crate) use self::pin::Pinned;
 pub(crate) use self::plain::Look;
 pub(crate) use self::plain::Written;
-pub(crate) use self::put::Refusal;
 pub(crate) use self::reader::Reading;
 pub(crate) use self::reclaim::Effects;
 pub(crate) use self::stripe::Found;

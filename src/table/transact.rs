@@ -13,6 +13,8 @@ use crate::rule::tombstone::admits_invalidation;
 use crate::rule::version::Claim;
 use crate::rule::version::Version;
 
+use super::admit::Permit;
+use super::admit::Refusal;
 use super::expire::Serving;
 use super::flights::Fences;
 use super::index::Spot;
@@ -22,9 +24,7 @@ use super::locked::Resident;
 use super::node::HASH_MASK;
 use super::node::Node;
 use super::node::RETIRED;
-use super::put::Permit;
 use super::put::Put;
-use super::put::Refusal;
 
 /// Leave to do what a transaction wants of a key, for as long as the lock is held.
 pub(crate) struct Verdict<'a, K, V> {

@@ -191,6 +191,20 @@ impl Spec<'_> {
         }
     }
 
+    /// What a load has brought is stored. In the place of an entry that may have its source from another key's floor it is so at that source,
+    /// if its own is lower: no version goes back.
+    fn store(&self, state: &KeyState, value: Written) -> Vec<KeyState> {
+        let lender = state.entry.filter(|entry| self.rules.memory == Memory::Floors && !entry.claimed);
+        let is_below = |&source: &u64| lender.is_some_and(|entry| entry.vague || source < entry.source);
+        let atop = value.source.filter(is_below).map(|_| Written { source: None, ..value });
+        let own = Some(value).filter(|value| self.may_store(state, value.source));
+        let after = |value| {
+            let mut stored = state.clone();
+            self.write(&mut stored, value).then_some(stored)
+        };
+        own.into_iter().chain(atop).filter_map(after).collect()
+    }
+
     fn may_be_too_old(&self, state: &KeyState, source: Option<u64>) -> bool {
         let Some(source) = source else { return false };
         // Of an entry that kept another key's floor nobody here knows how high that was, nor when the entry has gone.
@@ -286,12 +300,10 @@ impl Spec<'_> {
         let mut next = Vec::new();
         let open = state.load.filter(|open| open.load == load);
         let may_store = open.is_some_and(|open| asked < open.last) && state.turn.is_none();
-        if outcome != Outcome::NotStored && may_store && self.may_store(&state, value.source) {
-            let mut stored = state.clone();
-            if self.write(&mut stored, value) {
-                stored.landed = open.map(|open| open.first).filter(|_| self.rules.load_timeout.is_some());
-                next.push(stored);
-            }
+        if outcome != Outcome::NotStored && may_store {
+            next = self.store(&state, value);
+            let landed = open.map(|open| open.first).filter(|_| self.rules.load_timeout.is_some());
+            next.iter_mut().for_each(|stored| stored.landed = landed);
         }
         // It stays out for a reason: it was fenced, it is late, its key is being written, or its source has said more. Of a value in a group
         // the crate does not say so much: a lease that was passed on may be taken for one from before the group ended.
@@ -324,8 +336,7 @@ impl Spec<'_> {
         let group = value.and_then(|value| self.history.group(value.id));
         let undone = turn.disturbed || group.is_some_and(|group| turn.ended >> group & 1 == 1);
         if let (Some(value), Outcome::Stored) = (value, outcome) {
-            let stored = !undone && self.may_store(&state, value.source) && self.write(&mut state, value);
-            return if stored { vec![state] } else { Vec::new() };
+            return if undone { Vec::new() } else { self.store(&state, value) };
         }
         if value.is_some_and(|value| !undone && !self.may_be_too_old(&state, value.source)) {
             return Vec::new();
