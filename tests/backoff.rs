@@ -1,13 +1,10 @@
 //! `negative_ttl`: after a failure the error is the answer for a while, without a load; what is remembered is bounded and goes with time.
 
+#[path = "common/bytes.rs"]
+mod bytes;
 mod common;
 mod hand;
 
-use std::alloc::GlobalAlloc;
-use std::alloc::Layout;
-use std::alloc::System;
-use std::cell::Cell;
-use std::sync::atomic::AtomicI64;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
@@ -20,6 +17,8 @@ use brindle::LoadError;
 use brindle::Loaded;
 use brindle::MockClock;
 
+use bytes::Counting;
+use bytes::in_use;
 use common::together;
 use common::watched;
 use hand::Broken;
@@ -256,36 +255,6 @@ fn a_stale_value_is_worth_more_than_an_error_where_failures_are_safe() {
     });
 }
 
-/// Bytes in use by the thread that counts.
-static IN_USE: AtomicI64 = AtomicI64::new(0);
-
-thread_local! {
-    static COUNTS: Cell<bool> = const { Cell::new(false) };
-}
-
-struct Counting;
-
-fn book(bytes: i64) {
-    if COUNTS.try_with(Cell::get) == Ok(true) {
-        IN_USE.fetch_add(bytes, SeqCst);
-    }
-}
-
-// SAFETY: passes every call on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        book(layout.size() as i64);
-        // SAFETY: passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        book(-(layout.size() as i64));
-        // SAFETY: passed on.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
@@ -293,8 +262,7 @@ const MEGABYTE: i64 = 1 << 20;
 
 #[test]
 fn what_is_remembered_of_failures_is_bounded_and_goes_with_time() {
-    watched(|| {
-        let in_use = || IN_USE.load(SeqCst);
+    let judge = || {
         let fail = |cache: &Numbers, keys: std::ops::Range<u64>, between: &dyn Fn()| {
             for key in keys {
                 assert!(cache.try_get_with(&key, || Err(Broken(key as u32))).is_err());
@@ -303,7 +271,6 @@ fn what_is_remembered_of_failures_is_bounded_and_goes_with_time() {
         };
         // What a thread takes once, it has taken before the count begins.
         fail(&built(|builder| builder).0, 0..1, &|| ());
-        COUNTS.set(true);
         let nothing = in_use();
         {
             // One after another: only the last second's can be remembered.
@@ -330,8 +297,8 @@ fn what_is_remembered_of_failures_is_bounded_and_goes_with_time() {
             assert!(left < MEGABYTE / 2, "{left} bytes of {held} long after");
         }
         assert_eq!(in_use(), nothing, "bytes left by a cache that is gone");
-        COUNTS.set(false);
-    });
+    };
+    watched(move || bytes::on(bytes::open(), judge));
 }
 
 #[test]

@@ -71,6 +71,15 @@ impl Time {
     }
 }
 
+/// Plays a scene with every span that something lasts and every moment to which the clock jumps then; the text names the case.
+fn each_span_and_jump(scene: impl Fn(Duration, Duration, &str) + Send + 'static) {
+    watched(move || {
+        for span in SPANS {
+            JUMPS.iter().for_each(|&jump| scene(span, jump, &format!("{span:?}, to {jump:?}")));
+        }
+    });
+}
+
 fn builder(clock: Clock) -> Builder<u64, u64> {
     Cache::builder().max_capacity(100).stripes(2).clock(clock)
 }
@@ -265,87 +274,72 @@ fn nothing_is_served_after_its_deadline_whenever_and_wherever_the_clock_jumps() 
 
 #[test]
 fn a_lease_is_overdue_when_the_latest_time_says_so() {
-    watched(|| {
-        for span in SPANS {
-            for jump in JUMPS {
-                let case = format!("load_timeout {span:?}, to {jump:?}");
-                let (clock, mut time) = Time::start();
-                let cache = builder(clock).load_timeout(span).build().expect("valid choices");
-                let Leased::Lease(lease) = cache.get_or_lease(&KEY, None) else { panic!("nobody else loads") };
-                let since = time.latest;
-                time.jump(jump);
-                let overdue = time.is_past(since, span);
-                assert_eq!(lease.is_current(), !overdue, "{case}");
-                let next = cache.get_or_lease(&KEY, Some(Duration::ZERO));
-                assert_eq!(matches!(next, Leased::Lease(_)), overdue, "{case}");
-                assert_eq!(matches!(next, Leased::TimedOut), !overdue, "{case}");
-                assert_eq!(lease.fill(1).is_ok(), !overdue, "{case}");
-                drop(next);
-                assert_eq!(cache.stats().flights, 0, "{case}");
-                let loaded = cache.get_with(&KEY, || 2);
-                assert_eq!(loaded, if overdue { 2 } else { 1 }, "{case}");
-            }
-        }
+    each_span_and_jump(|span, jump, case| {
+        let (clock, mut time) = Time::start();
+        let cache = builder(clock).load_timeout(span).build().expect("valid choices");
+        let Leased::Lease(lease) = cache.get_or_lease(&KEY, None) else { panic!("nobody else loads") };
+        let since = time.latest;
+        time.jump(jump);
+        let overdue = time.is_past(since, span);
+        assert_eq!(lease.is_current(), !overdue, "{case}");
+        let next = cache.get_or_lease(&KEY, Some(Duration::ZERO));
+        assert_eq!(matches!(next, Leased::Lease(_)), overdue, "{case}");
+        assert_eq!(matches!(next, Leased::TimedOut), !overdue, "{case}");
+        assert_eq!(lease.fill(1).is_ok(), !overdue, "{case}");
+        drop(next);
+        assert_eq!(cache.stats().flights, 0, "{case}");
+        let loaded = cache.get_with(&KEY, || 2);
+        assert_eq!(loaded, if overdue { 2 } else { 1 }, "{case}");
     });
 }
 
 #[test]
 fn a_turn_to_write_is_overdue_when_the_latest_time_says_so() {
-    watched(|| {
-        for span in SPANS {
-            for jump in JUMPS {
-                let case = format!("load_timeout {span:?}, to {jump:?}");
-                let (clock, mut time) = Time::start();
-                let cache = builder(clock).load_timeout(span).build().expect("valid choices");
-                let (send, source) = oneshot();
-                let since = time.latest;
-                let mut first = Task::new(cache.write_through_async(KEY, |_| async { Ok::<_, ()>(Loaded::new(source.await)) }));
-                first.pends();
-                time.jump(jump);
-                let mut second = Task::new(cache.write_through_async(KEY, |_| async { Ok::<_, ()>(Loaded::new(2)) }));
-                let came = second.poll().is_ready();
-                assert_eq!(came, time.is_past(since, span), "{case}");
-                send.send(1);
-                assert!(first.ends().is_ok(), "{case}");
-                if !came {
-                    assert!(second.ends().is_ok(), "{case}");
-                }
-                assert_eq!(cache.stats().flights, 0, "{case}");
-                // With no time at all every turn is late, and nothing is left of it.
-                let there = cache.get(&KEY);
-                assert!(there.is_none_or(|value| value == 2), "{case}: {there:?}");
-            }
+    each_span_and_jump(|span, jump, case| {
+        let (clock, mut time) = Time::start();
+        let cache = builder(clock).load_timeout(span).build().expect("valid choices");
+        let (send, source) = oneshot();
+        let since = time.latest;
+        let mut first = Task::new(cache.write_through_async(KEY, |_| async { Ok::<_, ()>(Loaded::new(source.await)) }));
+        first.pends();
+        time.jump(jump);
+        let mut second = Task::new(cache.write_through_async(KEY, |_| async { Ok::<_, ()>(Loaded::new(2)) }));
+        let came = second.poll().is_ready();
+        assert_eq!(came, time.is_past(since, span), "{case}");
+        send.send(1);
+        assert!(first.ends().is_ok(), "{case}");
+        if !came {
+            assert!(second.ends().is_ok(), "{case}");
         }
+        assert_eq!(cache.stats().flights, 0, "{case}");
+        // With no time at all every turn is late, and nothing is left of it.
+        let there = cache.get(&KEY);
+        assert!(there.is_none_or(|value| value == 2), "{case}: {there:?}");
     });
 }
 
 #[test]
 fn errors_stale_values_and_tombstones_last_as_long_as_the_latest_time_says() {
-    watched(|| {
-        for span in SPANS {
-            for jump in JUMPS {
-                let case = format!("{span:?}, to {jump:?}");
-                let (clock, mut time) = Time::start();
-                let life = Duration::from_nanos(1);
-                let builder = builder(clock).negative_ttl(span).serve_stale(span).tombstone_ttl(span).time_to_live(life);
-                let cache = builder.refresh_after(span).early_refresh(1.0).build().expect("valid choices");
-                assert!(cache.try_get_with(&ABSENT, || Err::<u64, _>("down")).is_err());
-                assert!(cache.insert_at(OTHER, 7, 7).is_ok());
-                cache.invalidate(&OTHER);
-                cache.insert(KEY, 1);
-                let since = time.latest;
-                time.jump(jump);
-                let past = time.is_past(since, span);
-                let asked = cache.try_get_with(&ABSENT, || Ok(3));
-                assert_eq!(asked, if past { Ok(3) } else { Err(LoadError::Failed("down")) }, "a remembered error: {case}");
-                // The tombstone goes by and by, never before its time.
-                assert!(past || cache.insert_at(OTHER, 6, 6).is_err(), "a tombstone: {case}");
-                if time.is_past(since + life.as_nanos(), span) {
-                    assert_eq!(cache.get_with(&KEY, || 2), 2, "a stale value: {case}");
-                }
-                assert_eq!(cache.stats().flights, 0, "{case}");
-            }
+    each_span_and_jump(|span, jump, case| {
+        let (clock, mut time) = Time::start();
+        let life = Duration::from_nanos(1);
+        let builder = builder(clock).negative_ttl(span).serve_stale(span).tombstone_ttl(span).time_to_live(life);
+        let cache = builder.refresh_after(span).early_refresh(1.0).build().expect("valid choices");
+        assert!(cache.try_get_with(&ABSENT, || Err::<u64, _>("down")).is_err());
+        assert!(cache.insert_at(OTHER, 7, 7).is_ok());
+        cache.invalidate(&OTHER);
+        cache.insert(KEY, 1);
+        let since = time.latest;
+        time.jump(jump);
+        let past = time.is_past(since, span);
+        let asked = cache.try_get_with(&ABSENT, || Ok(3));
+        assert_eq!(asked, if past { Ok(3) } else { Err(LoadError::Failed("down")) }, "a remembered error: {case}");
+        // The tombstone goes by and by, never before its time.
+        assert!(past || cache.insert_at(OTHER, 6, 6).is_err(), "a tombstone: {case}");
+        if time.is_past(since + life.as_nanos(), span) {
+            assert_eq!(cache.get_with(&KEY, || 2), 2, "a stale value: {case}");
         }
+        assert_eq!(cache.stats().flights, 0, "{case}");
     });
 }
 
@@ -357,23 +351,19 @@ fn what_is_pending_stays_wherever_the_clock_jumps_and_goes_when_it_is_written() 
     use brindle::Pending;
     use brindle::WriteBehind;
 
-    watched(|| {
+    each_span_and_jump(|span, jump, case| {
         for kind in [Kind::ToLive, Kind::ToIdle, Kind::Expiry] {
-            for span in SPANS {
-                for jump in JUMPS {
-                    let case = format!("{kind:?} {span:?}, to {jump:?}");
-                    let (clock, mut time) = Time::start();
-                    let cache = build(kind, clock, span);
-                    let behind = WriteBehind::builder(cache.clone(), |_: &[Pending<u64, u64>]| Ok::<_, Infallible>(())).build();
-                    assert!(behind.insert(KEY, KEY).is_ok());
-                    let since = time.latest;
-                    time.jump(jump);
-                    assert_eq!(cache.peek(&KEY), Some(KEY), "{case}");
-                    assert!(behind.flush().is_ok());
-                    assert!(kind == Kind::ToIdle || cache.peek(&KEY).is_none() || !time.is_past(since, span), "{case}");
-                    drop(behind);
-                }
-            }
+            let case = format!("{kind:?} {case}");
+            let (clock, mut time) = Time::start();
+            let cache = build(kind, clock, span);
+            let behind = WriteBehind::builder(cache.clone(), |_: &[Pending<u64, u64>]| Ok::<_, Infallible>(())).build();
+            assert!(behind.insert(KEY, KEY).is_ok());
+            let since = time.latest;
+            time.jump(jump);
+            assert_eq!(cache.peek(&KEY), Some(KEY), "{case}");
+            assert!(behind.flush().is_ok());
+            assert!(kind == Kind::ToIdle || cache.peek(&KEY).is_none() || !time.is_past(since, span), "{case}");
+            drop(behind);
         }
     });
 }

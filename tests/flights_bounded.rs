@@ -1,21 +1,16 @@
 //! Promises 7 and 9: however many loads end, and however they end, no flight is left of them and no byte; nor of callers that gave up
 //! waiting, while the load is still open. Every key, value and error is dropped just once.
 
+#[path = "common/bytes.rs"]
+mod bytes;
 mod common;
 mod harness;
 
-use std::alloc::GlobalAlloc;
-use std::alloc::Layout;
-use std::alloc::System;
-use std::cell::Cell;
 use std::future::Future;
 use std::future::pending;
 use std::hash::Hash;
 use std::hash::Hasher;
 use std::pin::pin;
-use std::sync::atomic::AtomicI64;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::SeqCst;
 use std::task::Context;
 use std::task::Poll;
 use std::task::Waker;
@@ -26,6 +21,8 @@ use brindle::Clock;
 use brindle::Leased;
 use brindle::Loaded;
 
+use bytes::Counting;
+use bytes::in_use;
 use common::Census;
 use common::Counted;
 use common::Rng;
@@ -35,57 +32,13 @@ use harness::planned;
 use harness::survives;
 use harness::watched_for;
 
-/// Bytes in use on each account. Account 0 is nobody's.
-static ACCOUNTS: [AtomicI64; 64] = [const { AtomicI64::new(0) }; 64];
-static NEXT: AtomicUsize = AtomicUsize::new(1);
-
-thread_local! {
-    /// The account that the thread's allocations go to, so that tests may run side by side.
-    static ACCOUNT: Cell<usize> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-fn book(bytes: i64) {
-    let _ = ACCOUNT.try_with(|account| ACCOUNTS[account.get()].fetch_add(bytes, SeqCst));
-}
-
-// SAFETY: passes every call on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        book(layout.size() as i64);
-        // SAFETY: passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        book(-(layout.size() as i64));
-        // SAFETY: passed on.
-        unsafe { System.dealloc(at, layout) }
-    }
-
-    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        book(size as i64 - layout.size() as i64);
-        // SAFETY: passed on.
-        unsafe { System.realloc(at, layout, size) }
-    }
-}
-
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-fn in_use() -> i64 {
-    ACCOUNTS[ACCOUNT.get()].load(SeqCst)
-}
-
-/// Runs `test` on a thread with an account of its own.
+/// Runs `test`, watched, with an account of its own.
 fn counted(test: impl FnOnce() + Send + 'static) {
     // A million takes its time on a busy machine.
-    watched_for(Duration::from_secs(400), move || {
-        ACCOUNT.set(NEXT.fetch_add(1, SeqCst));
-        test();
-        ACCOUNT.set(0);
-    });
+    watched_for(Duration::from_secs(400), move || bytes::on(bytes::open(), test));
 }
 
 /// A key that is counted, as are its clones.

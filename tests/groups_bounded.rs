@@ -17,14 +17,19 @@ use brindle::Op;
 use brindle::WhyUnfilled;
 
 use bytes::Counting;
-use bytes::counted;
 use bytes::in_use;
+use common::watched;
 use grouped::Numbers;
 use grouped::groups_of;
 use grouped::value;
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
+
+/// Runs `test`, watched, with an account of its own.
+fn counted(test: impl FnOnce() + Send + 'static) {
+    watched(move || bytes::on(bytes::open(), test));
+}
 
 const SECOND: Duration = Duration::from_secs(1);
 const ROOM: u64 = 500;

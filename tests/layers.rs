@@ -43,6 +43,7 @@ const UNSAFE: &[&str] = &[
     "sync/barrier.rs",
     "sync/prefetch.rs",
     "table/bucket.rs",
+    "table/chunk.rs",
     "table/evict.rs",
     "table/growth.rs",
     "table/hold.rs",

@@ -2,17 +2,12 @@
 
 #![allow(dropping_copy_types, clippy::type_complexity, reason = "what a call answers is often not the point here")]
 
+#[path = "common/bytes.rs"]
+mod bytes;
 mod harness;
 
-use std::alloc::GlobalAlloc;
-use std::alloc::Layout;
-use std::alloc::System;
-use std::cell::Cell;
 use std::hash::BuildHasherDefault;
 use std::hash::DefaultHasher;
-use std::sync::atomic::AtomicI64;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
 use std::time::Duration;
 
@@ -21,6 +16,9 @@ use brindle::Clock;
 use brindle::Op;
 use brindle::Ordering;
 
+use bytes::COMMON;
+use bytes::Counting;
+use bytes::in_use;
 use harness::Ledger;
 use harness::Random;
 use harness::planned;
@@ -28,56 +26,8 @@ use harness::planned_in_drop;
 use harness::survives;
 use harness::watched;
 
-/// Bytes in use on each account. Account 0 is nobody's.
-static ACCOUNTS: [AtomicI64; 64] = [const { AtomicI64::new(0) }; 64];
-static NEXT: AtomicUsize = AtomicUsize::new(1);
-
-thread_local! {
-    /// The account that the thread's allocations go to, so that tests may run side by side.
-    static ACCOUNT: Cell<usize> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-fn book(bytes: i64) {
-    let _ = ACCOUNT.try_with(|account| ACCOUNTS[account.get()].fetch_add(bytes, SeqCst));
-}
-
-// SAFETY: passes every call on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        book(layout.size() as i64);
-        // SAFETY: passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        book(-(layout.size() as i64));
-        // SAFETY: passed on.
-        unsafe { System.dealloc(at, layout) }
-    }
-
-    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        book(size as i64 - layout.size() as i64);
-        // SAFETY: passed on.
-        unsafe { System.realloc(at, layout, size) }
-    }
-}
-
 #[global_allocator]
 static COUNTING: Counting = Counting;
-
-fn in_use() -> i64 {
-    ACCOUNTS[ACCOUNT.get()].load(SeqCst)
-}
-
-/// What it allocates is on nobody's account.
-fn uncounted<R>(work: impl FnOnce() -> R) -> R {
-    let account = ACCOUNT.replace(0);
-    let result = work();
-    ACCOUNT.set(account);
-    result
-}
 
 /// Runs `test` on a thread with an account of its own.
 fn counted(test: impl FnOnce() + Send + 'static) {
@@ -85,9 +35,7 @@ fn counted(test: impl FnOnce() + Send + 'static) {
         // What a thread takes once, it has taken before the count begins.
         Cache::new(1).insert(1, 1);
         survives(|| planned());
-        ACCOUNT.set(NEXT.fetch_add(1, SeqCst));
-        test();
-        ACCOUNT.set(0);
+        bytes::on(bytes::open(), test);
     });
 }
 
@@ -298,28 +246,28 @@ fn panics_leave_nothing() {
     });
 }
 
+fn read_here_and_there(cache: Cache<u64, String>, mut random: Random) {
+    for _ in 0..15_000 {
+        let key = random.below(20_000);
+        assert!(cache.with(&key, |value| value.ends_with(&format!(" {key}"))) != Some(false));
+        if key.is_multiple_of(16) {
+            drop(cache.get_ref(&key));
+        }
+    }
+}
+
 #[test]
 fn growth_with_readers_leaves_nothing() {
     counted(|| {
-        let account = ACCOUNT.get();
+        let account = bytes::account();
         leaves_nothing("growth", || {
             let cache: Cache<u64, String> = Cache::builder().max_capacity(100_000).stripes(2).build().unwrap();
-            let readers: Vec<_> = uncounted(|| {
+            let readers: Vec<_> = bytes::on(COMMON, || {
                 let reader = |number: u64| {
                     let cache = cache.clone();
                     thread::spawn(move || {
                         Cache::new(1).insert(1, 1);
-                        ACCOUNT.set(account);
-                        let mut random = Random(number);
-                        for _ in 0..15_000 {
-                            let key = random.below(20_000);
-                            assert!(cache.with(&key, |value| value.ends_with(&format!(" {key}"))) != Some(false));
-                            if key.is_multiple_of(16) {
-                                drop(cache.get_ref(&key));
-                            }
-                        }
-                        drop(cache);
-                        ACCOUNT.set(0);
+                        bytes::on(account, || read_here_and_there(cache, Random(number)));
                     })
                 };
                 (0..2).map(reader).collect()
@@ -330,7 +278,7 @@ fn growth_with_readers_leaves_nothing() {
                     cache.remove(&(key / 2));
                 }
             }
-            uncounted(|| readers.into_iter().for_each(|reader| reader.join().unwrap()));
+            bytes::on(COMMON, || readers.into_iter().for_each(|reader| reader.join().unwrap()));
         });
     });
 }

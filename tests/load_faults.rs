@@ -3,54 +3,39 @@
 
 mod common;
 mod harness;
+#[allow(dead_code, unreachable_pub, reason = "it has hooks for more than loads")]
+#[path = "injection/world.rs"]
+mod world;
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::hash::Hash;
-use std::hash::Hasher;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::mpsc::channel;
 use std::task::Context;
 use std::task::Poll;
 use std::thread;
-use std::time::Duration;
 
 use brindle::Cache;
-use brindle::Expiry;
 use brindle::Leased;
 use brindle::LoadError;
 
-use common::Census;
-use common::Counted;
 use common::executor::Boxed;
 use common::executor::Receiver;
 use common::executor::Task;
 use common::executor::oneshot;
 use common::watched;
 use harness::planned;
-use harness::planned_in_drop;
 use harness::survives;
+use world::Broken;
+use world::Captive;
+use world::Hook;
+use world::Key;
+use world::SomeTime;
+use world::Value;
+use world::World;
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Hook {
-    Hash,
-    Eq,
-    CloneKey,
-    CloneValue,
-    CloneError,
-    DropKey,
-    DropValue,
-    DropError,
-    /// The loader itself goes.
-    DropLoader,
-    Weigher,
-    Expiry,
-    Listener,
-}
-
-const HOOKS: [Hook; 12] = [
+const HOOKS: [Hook; 13] = [
     Hook::Hash,
     Hook::Eq,
     Hook::CloneKey,
@@ -61,116 +46,16 @@ const HOOKS: [Hook; 12] = [
     Hook::DropError,
     Hook::DropLoader,
     Hook::Weigher,
-    Hook::Expiry,
+    Hook::Create,
+    Hook::Update,
     Hook::Listener,
 ];
-
-impl Hook {
-    fn is_drop(self) -> bool {
-        matches!(self, Hook::DropKey | Hook::DropValue | Hook::DropError | Hook::DropLoader)
-    }
-}
-
-#[derive(Default)]
-struct State {
-    /// The hook that panics, and at which of its calls from now on.
-    armed: Option<(Hook, u64)>,
-    panicked: bool,
-}
-
-#[derive(Clone, Default)]
-struct World {
-    state: Arc<Mutex<State>>,
-    /// Keys, values and errors alive.
-    census: Census,
-}
-
-impl World {
-    fn is_due(&self, hook: Hook) -> bool {
-        let mut state = self.state.lock().expect("nothing panics while it is locked");
-        let Some((_, left)) = state.armed.as_mut().filter(|(armed, _)| *armed == hook) else { return false };
-        *left = left.saturating_sub(1);
-        if *left > 0 || thread::panicking() {
-            return false;
-        }
-        state.armed = None;
-        state.panicked = true;
-        true
-    }
-
-    fn call(&self, hook: Hook) {
-        if self.is_due(hook) {
-            planned();
-        }
-    }
-
-    fn call_in_drop(&self, hook: Hook) {
-        if self.is_due(hook) {
-            planned_in_drop();
-        }
-    }
-
-    fn thing<const KIND: usize>(&self, id: u64) -> Thing<KIND> {
-        Thing { counted: self.census.value(id), world: self.clone() }
-    }
-}
-
-/// Three kinds of things that panic when they are cloned and dropped.
-struct Thing<const KIND: usize> {
-    counted: Counted,
-    world: World,
-}
-
-type Key = Thing<0>;
-type Value = Thing<1>;
-type Broken = Thing<2>;
-
-const CLONES: [Hook; 3] = [Hook::CloneKey, Hook::CloneValue, Hook::CloneError];
-const DROPS: [Hook; 3] = [Hook::DropKey, Hook::DropValue, Hook::DropError];
-
-impl<const KIND: usize> Clone for Thing<KIND> {
-    fn clone(&self) -> Self {
-        self.world.call(CLONES[KIND]);
-        self.world.thing(self.counted.id())
-    }
-}
-
-impl<const KIND: usize> Drop for Thing<KIND> {
-    fn drop(&mut self) {
-        self.world.call_in_drop(DROPS[KIND]);
-    }
-}
-
-impl Hash for Key {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.world.call(Hook::Hash);
-        self.counted.id().hash(state);
-    }
-}
-
-impl PartialEq for Key {
-    fn eq(&self, other: &Self) -> bool {
-        self.world.call(Hook::Eq);
-        self.counted.id() == other.counted.id()
-    }
-}
-
-impl Eq for Key {}
-
-struct SomeTime(World);
-
-impl Expiry<Key, Value> for SomeTime {
-    fn after_create(&self, _: &Key, _: &Value) -> Option<Duration> {
-        self.0.call(Hook::Expiry);
-        Some(Duration::from_secs(1_000_000))
-    }
-}
 
 /// A loader that has to do with panics itself.
 struct Loading {
     /// `None`: it panics.
     loaded: Receiver<Option<Result<Value, Broken>>>,
-    world: World,
+    _captive: Captive,
 }
 
 impl Future for Loading {
@@ -178,12 +63,6 @@ impl Future for Loading {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.loaded).poll(context).map(|loaded| loaded.unwrap_or_else(|| planned()))
-    }
-}
-
-impl Drop for Loading {
-    fn drop(&mut self) {
-        self.world.call_in_drop(Hook::DropLoader);
     }
 }
 
@@ -215,24 +94,24 @@ type Call = Option<Task<Boxed<'static, ()>>>;
 const KEY: u64 = 7;
 
 fn expect(value: &Value) {
-    let id = value.counted.id();
+    let id = value.id();
     assert!((1..=6).contains(&id), "a value that nobody loaded: {id}");
 }
 
 fn expect_any(answer: &Result<Value, LoadError<Broken>>) {
     match answer {
         Ok(value) => expect(value),
-        Err(LoadError::Failed(broken)) => assert_eq!(broken.counted.id(), 9),
+        Err(LoadError::Failed(broken)) => assert_eq!(broken.id(), 0),
         Err(_) => panic!("an error of nobody's"),
     }
 }
 
 /// Three calls that wait, each with a loader of its own for the case that it takes over.
-fn waiters(cache: &Cache<Key, Value>, world: &World) -> [Call; 3] {
-    let key = || world.thing::<0>(KEY);
+fn waiters(cache: &Cache<Key, Value>, world: &Arc<World>) -> [Call; 3] {
+    let key = || world.key(KEY);
     let own = |id: u64| {
-        let world = world.clone();
-        async move { world.thing::<1>(id) }
+        let world = Arc::clone(world);
+        async move { world.value(id) }
     };
     let (cache, first, second, third) = (cache.clone(), own(2), own(3), own(4));
     let (one, two, three) = (key(), key(), key());
@@ -260,27 +139,27 @@ fn poll(call: &mut Call) {
     }
 }
 
-fn end(world: &World, end: End) -> Option<Result<Value, Broken>> {
+fn end(world: &Arc<World>, end: End) -> Option<Result<Value, Broken>> {
     match end {
-        End::Error => Some(Err(world.thing(9))),
+        End::Error => Some(Err(world.error())),
         End::Panic => None,
-        _ => Some(Ok(world.thing(1))),
+        _ => Some(Ok(world.value(1))),
     }
 }
 
 /// What happens to the key while the first load runs.
-fn meanwhile(cache: &Cache<Key, Value>, world: &World, how: End) {
+fn meanwhile(cache: &Cache<Key, Value>, world: &Arc<World>, how: End) {
     let _ = survives(|| match how {
-        End::Fenced => drop(cache.invalidate(&world.thing::<0>(KEY))),
-        End::Written => drop(cache.insert(world.thing(KEY), world.thing(5))),
+        End::Fenced => drop(cache.invalidate(&world.key(KEY))),
+        End::Written => drop(cache.insert(world.key(KEY), world.value(5))),
         _ => (),
     });
 }
 
-fn lead_as_task(cache: &Cache<Key, Value>, world: &World, leader: Leader, how: End) -> [Call; 3] {
+fn lead_as_task(cache: &Cache<Key, Value>, world: &Arc<World>, leader: Leader, how: End) -> [Call; 3] {
     let (send, loaded) = oneshot();
-    let loading = Loading { loaded, world: world.clone() };
-    let (inside, key) = (cache.clone(), world.thing::<0>(KEY));
+    let loading = Loading { loaded, _captive: world.captive() };
+    let (inside, key) = (cache.clone(), world.key(KEY));
     let mut call: Call = Some(Task::new(Box::pin(async move {
         expect_any(&match leader {
             Leader::Refresh => inside.try_refresh_async(&key, loading).await,
@@ -301,14 +180,14 @@ fn lead_as_task(cache: &Cache<Key, Value>, world: &World, leader: Leader, how: E
     waiting
 }
 
-fn lead_as_thread(cache: &Cache<Key, Value>, world: &World, how: End) -> [Call; 3] {
+fn lead_as_thread(cache: &Cache<Key, Value>, world: &Arc<World>, how: End) -> [Call; 3] {
     let (here, news) = channel();
     let (go, wait) = channel::<()>();
     thread::scope(|scope| {
         let go = go;
         let leading = scope.spawn(move || {
             survives(|| {
-                let key = world.thing::<0>(KEY);
+                let key = world.key(KEY);
                 expect_any(&cache.try_get_with(&key, || {
                     here.send(()).unwrap();
                     wait.recv().unwrap();
@@ -327,9 +206,9 @@ fn lead_as_thread(cache: &Cache<Key, Value>, world: &World, how: End) -> [Call; 
     })
 }
 
-fn build(world: &World) -> Cache<Key, Value> {
-    let (weighing, listening) = (world.clone(), world.clone());
-    let builder = Cache::builder().max_capacity(100).stripes(1).expire_after(SomeTime(world.clone()));
+fn build(world: &Arc<World>) -> Cache<Key, Value> {
+    let (weighing, listening) = (Arc::clone(world), Arc::clone(world));
+    let builder = Cache::builder().max_capacity(100).stripes(1).expire_after(SomeTime(Arc::clone(world)));
     let builder = builder.weigher(move |_, _| {
         weighing.call(Hook::Weigher);
         1
@@ -343,12 +222,12 @@ fn build(world: &World) -> Cache<Key, Value> {
 
 /// One run with one panic. Was there a panic?
 fn run(hook: Hook, n: u64, leader: Leader, how: End) -> bool {
-    let world = World::default();
+    let world = World::new();
     let cache = build(&world);
     if leader == Leader::Refresh {
-        cache.insert(world.thing(KEY), world.thing(6));
+        cache.insert(world.key(KEY), world.value(6));
     }
-    world.state.lock().unwrap().armed = Some((hook, n));
+    world.arm(hook, n);
     let mut waiting = match leader {
         Leader::Thread => lead_as_thread(&cache, &world, how),
         _ => lead_as_task(&cache, &world, leader, how),
@@ -358,12 +237,12 @@ fn run(hook: Hook, n: u64, leader: Leader, how: End) -> bool {
         poll(woken);
     }
     assert!(waiting.iter().all(Option::is_none), "a call waits for nothing");
-    world.state.lock().unwrap().armed = None;
+    let panicked = world.disarm();
     assert_eq!(cache.stats().flights, 0);
-    let key = world.thing::<0>(KEY);
-    expect(&cache.get_with(&key, || world.thing(2)));
+    let key = world.key(KEY);
+    expect(&cache.get_with(&key, || world.value(2)));
     cache.invalidate(&key);
-    assert_eq!(cache.get_with(&key, || world.thing(3)).counted.id(), 3, "the cache is not whole");
+    assert_eq!(cache.get_with(&key, || world.value(3)).id(), 3, "the cache is not whole");
     drop((key, waiting));
     cache.reclaim();
     assert_eq!(cache.len(), 1);
@@ -372,8 +251,7 @@ fn run(hook: Hook, n: u64, leader: Leader, how: End) -> bool {
     assert!(lost == 0 || hook.is_drop() && lost == 1, "{lost} keys, values and errors are left");
     drop(cache);
     assert_eq!(world.census.alive(), lost);
-    let state = world.state.lock().unwrap();
-    state.panicked
+    panicked
 }
 
 #[test]

@@ -3,24 +3,25 @@
 
 #![cfg(target_os = "linux")]
 
+#[path = "common/bytes.rs"]
+mod bytes;
 mod common;
 mod harness;
 mod injection;
 
 use std::alloc::GlobalAlloc;
 use std::alloc::Layout;
-use std::alloc::System;
 use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::process::Command;
 use std::process::Output;
 use std::ptr::null_mut;
-use std::sync::atomic::AtomicI64;
-use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
 use std::time::Duration;
 
+use bytes::Counting;
+use bytes::in_use;
 use injection::acts::Played;
 use injection::acts::READS;
 use injection::acts::REMOVALS;
@@ -36,9 +37,6 @@ use injection::stage::Stage;
 use injection::tasks::TASKS;
 use injection::tasks::VARIANTS;
 
-/// Bytes in use in the whole process.
-static IN_USE: AtomicI64 = AtomicI64::new(0);
-
 thread_local! {
     /// Allocations of this thread until the one that fails. Zero: none does.
     static LEFT: Cell<u64> = const { Cell::new(0) };
@@ -52,30 +50,27 @@ fn fails() -> bool {
     left == 1
 }
 
-// SAFETY: passes every call on to the system's allocator, but for those that fail.
+// SAFETY: passes every call on to another allocator, but for those that fail.
 unsafe impl GlobalAlloc for Failing {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if fails() {
             return null_mut();
         }
-        IN_USE.fetch_add(layout.size() as i64, SeqCst);
         // SAFETY: passed on.
-        unsafe { System.alloc(layout) }
+        unsafe { Counting.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        IN_USE.fetch_sub(layout.size() as i64, SeqCst);
         // SAFETY: passed on.
-        unsafe { System.dealloc(at, layout) }
+        unsafe { Counting.dealloc(at, layout) }
     }
 
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         if fails() {
             return null_mut();
         }
-        IN_USE.fetch_add(size as i64 - layout.size() as i64, SeqCst);
         // SAFETY: passed on.
-        unsafe { System.realloc(at, layout, size) }
+        unsafe { Counting.realloc(at, layout, size) }
     }
 }
 
@@ -226,7 +221,7 @@ fn every_byte_is_given_back() {
             work();
             // The timers' list grows with those that happen to be in it together, and stays so: what is lost is lost each time.
             let lost = || {
-                let before = IN_USE.load(SeqCst);
+                let before = in_use();
                 work();
                 not_given_back(before)
             };
@@ -238,7 +233,7 @@ fn every_byte_is_given_back() {
 
 /// Bytes that are in use beyond those before. The thread of the timers may have something to give back still.
 fn not_given_back(before: i64) -> i64 {
-    let left = || IN_USE.load(SeqCst) - before;
+    let left = || in_use() - before;
     for _ in 0..100 {
         if left() <= 0 {
             break;

@@ -162,21 +162,24 @@ fn stopped<F: Future<Output = ()>>(mut call: Task<F>, polls: u64) -> (Option<Tas
     (Some(call), over)
 }
 
-/// The first is dropped before its `n`-th poll, the second before its `m`-th after that, and the others go on. Gives whether either came to its
-/// end before.
+/// Drops the first before its `n`-th poll, and of three the second before its `m`-th after that: both are taken out. Gives whether either came to
+/// its end before.
+fn drop_two<F: Future<Output = ()>>(calls: &mut Vec<Task<F>>, n: u64, m: u64) -> [bool; 2] {
+    let (first, first_over) = stopped(calls.remove(0), n);
+    // Those who come after it find it where it is dropped.
+    calls.iter_mut().for_each(|call| _ = call.poll());
+    drop(first);
+    let second_over = calls.len() < 2 || stopped(calls.remove(0), m).1;
+    [first_over, second_over]
+}
+
+/// [Drops two](drop_two) of these calls, and the others go on.
 fn play(kinds: &[&Kind], n: u64, m: u64) -> [bool; 2] {
     let names: Vec<_> = kinds.iter().map(|kind| kind.name).collect();
     let who = format!("{names:?}: before poll {n}, before poll {m}");
     let scene = Scene::new(plain());
     let mut calls: Vec<_> = kinds.iter().map(|kind| Task::new((kind.start)(&scene))).collect();
-    // Those who come after it find it where it is dropped.
-    let (mut first, over) = stopped(calls.remove(0), n);
-    calls.iter_mut().for_each(|call| _ = call.poll());
-    first.take();
-    let mut ended = [over, true];
-    if calls.len() == 2 {
-        ended[1] = stopped(calls.remove(0), m).1;
-    }
+    let ended = drop_two(&mut calls, n, m);
     let left = calls.len();
     assert_eq!(run_woken(&mut calls, |_, ()| ()), left, "somebody is forgotten: {who}");
     drop(calls);
@@ -317,13 +320,7 @@ mod behind {
         let behind = WriteBehind::builder(cache.clone(), Slow::default()).capacity(2).batch(1).build();
         (1..=2).for_each(|key| assert!(behind.try_insert(key, census.value(key)).is_ok()));
         let mut tasks: Vec<_> = calls.iter().map(|call| Task::new((call.1)(behind.clone(), census.clone()))).collect();
-        let (mut first, over) = stopped(tasks.remove(0), n);
-        tasks.iter_mut().for_each(|task| _ = task.poll());
-        first.take();
-        let mut ended = [over, true];
-        if tasks.len() == 2 {
-            ended[1] = stopped(tasks.remove(0), m).1;
-        }
+        let ended = drop_two(&mut tasks, n, m);
         // A runner has no end of its own.
         let closer = behind.clone();
         tasks.push(Task::new(Box::pin(async move { closer.close_async().await.expect("no sink fails") })));

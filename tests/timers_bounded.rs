@@ -4,48 +4,22 @@
 //! The room in which the timer crate sorts its timers never shrinks: it keeps less than 100 bytes for each waiter of the time when there were
 //! most, as `Builder::load_timeout` says. So much is allowed here, once: not again for those who come later.
 
+#[path = "common/bytes.rs"]
+mod bytes;
 mod common;
 mod harness;
 
-use std::alloc::GlobalAlloc;
-use std::alloc::Layout;
-use std::alloc::System;
 use std::future::pending;
-use std::sync::atomic::AtomicI64;
-use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
 use std::time::Duration;
 
 use brindle::Cache;
 use brindle::Leased;
 
+use bytes::Counting;
+use bytes::in_use;
 use common::executor::Task;
 use harness::watched_for;
-
-static IN_USE: AtomicI64 = AtomicI64::new(0);
-
-struct Counting;
-
-// SAFETY: passes every call on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        IN_USE.fetch_add(layout.size() as i64, SeqCst);
-        // SAFETY: passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        IN_USE.fetch_sub(layout.size() as i64, SeqCst);
-        // SAFETY: passed on.
-        unsafe { System.dealloc(at, layout) }
-    }
-
-    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        IN_USE.fetch_add(size as i64 - layout.size() as i64, SeqCst);
-        // SAFETY: passed on.
-        unsafe { System.realloc(at, layout, size) }
-    }
-}
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
@@ -68,9 +42,9 @@ fn the_timers_of_waiters_that_give_up_go_with_them() {
             task
         };
         drop(call());
-        let open = IN_USE.load(SeqCst);
+        let open = in_use();
         let settles_at = |left: i64| {
-            while IN_USE.load(SeqCst) > open + left {
+            while in_use() > open + left {
                 thread::yield_now();
             }
         };

@@ -17,7 +17,6 @@ use brindle::MockClock;
 use brindle::WhileWriting;
 
 use bytes::Counting;
-use bytes::counted;
 use bytes::in_use;
 use common::Census;
 use common::Counted;
@@ -25,11 +24,17 @@ use common::executor::Boxed;
 use common::executor::Task;
 use common::executor::oneshot;
 use common::executor::step;
+use common::watched;
 use harness::planned;
 use harness::survives;
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
+
+/// Runs `test`, watched, with an account of its own.
+fn counted(test: impl FnOnce() + Send + 'static) {
+    watched(move || bytes::on(bytes::open(), test));
+}
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -29,9 +29,16 @@ pub(crate) fn watch_for_interrupt() -> Result<Arc<AtomicBool>, Error> {
     Ok(flag)
 }
 
-/// Complains if there is something to complain about: 2 for a flag, 1 for all else, as is the custom.
-pub(crate) fn ended(example: &str, result: Result<(), Error>) -> ExitCode {
-    let Err(error) = result else {
+/// All that an example's `main` does: runs it with its flags, or shows its help where there are none to run with, and complains if there is
+/// something to complain about: 2 for a flag, 1 for all else, as is the custom.
+pub(crate) fn run<A>(
+    example: &str,
+    flags: Result<Option<A>, Error>,
+    help: &str,
+    work: impl FnOnce(&A) -> Result<(), Error>,
+) -> ExitCode {
+    let ended = flags.and_then(|flags| flags.map_or_else(|| say(help), |flags| work(&flags)));
+    let Err(error) = ended else {
         return ExitCode::SUCCESS;
     };
     // Nothing is left to do when standard error is closed as well.

@@ -32,12 +32,7 @@ use crate::database::Database;
 use crate::run::Outcome;
 
 fn main() -> ExitCode {
-    let ended = |result| terminal::ended("related_keys", result);
-    match Args::from_command_line() {
-        Ok(Some(args)) => ended(compare(&args)),
-        Ok(None) => ended(say(args::HELP)),
-        Err(error) => ended(Err(error)),
-    }
+    terminal::run("related_keys", Args::from_command_line(), args::HELP, compare)
 }
 
 /// Runs the contenders one after the other and reports on those that ran.

@@ -50,12 +50,7 @@ use crate::watch::Watch;
 static ALLOCATOR: Counting = Counting;
 
 fn main() -> ExitCode {
-    let ended = |result| terminal::ended("soak", result);
-    match Args::from_command_line() {
-        Ok(Some(args)) => ended(soak(&args)),
-        Ok(None) => ended(say(args::HELP)),
-        Err(error) => ended(Err(error)),
-    }
+    terminal::run("soak", Args::from_command_line(), args::HELP, soak)
 }
 
 /// Epoch after epoch until the time is up.

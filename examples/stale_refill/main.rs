@@ -36,12 +36,7 @@ use crate::run::Outcome;
 use crate::workload::Workload;
 
 fn main() -> ExitCode {
-    let ended = |result| terminal::ended("stale_refill", result);
-    match Args::from_command_line() {
-        Ok(Some(args)) => ended(compare(&args)),
-        Ok(None) => ended(say(args::HELP)),
-        Err(error) => ended(Err(error)),
-    }
+    terminal::run("stale_refill", Args::from_command_line(), args::HELP, compare)
 }
 
 /// Runs the contenders one after the other and reports on those that ran.

@@ -2,9 +2,9 @@
 
 use super::trial::HERE;
 use super::trial::Numbers;
+use super::trial::beside;
 use super::trial::explore;
 use super::trial::roomy;
-use super::trial::spawn;
 
 /// As many as an array of one bucket is to hold.
 const FULL: u64 = 9;
@@ -21,11 +21,8 @@ fn filled(entries: u64) -> Numbers {
 fn a_read_in_an_array_that_is_outgrown() {
     explore(|| {
         let cache = filled(FULL);
-        let reader = {
-            let cache = cache.clone();
-            // Its first, so it goes the long way. Nobody touches what it looks for.
-            spawn(move || assert_eq!(cache.get(&(HERE | 1)), Some(1)))
-        };
+        // Its first, so it goes the long way. Nobody touches what it looks for.
+        let reader = beside(&cache, |cache| assert_eq!(cache.get(&(HERE | 1)), Some(1)));
         cache.insert(HERE | 10, 10);
         reader.join().unwrap();
         assert_eq!(cache.get(&(HERE | 10)), Some(10));
@@ -40,12 +37,9 @@ fn a_read_the_short_way_in_an_array_that_is_outgrown() {
         let last = 0xffff_0000_0000 | FULL;
         cache.insert(last, FULL);
         cache.get(&last);
-        let writer = {
-            let cache = cache.clone();
-            spawn(move || {
-                cache.insert(HERE | 10, 10);
-            })
-        };
+        let writer = beside(&cache, |cache| {
+            cache.insert(HERE | 10, 10);
+        });
         assert_eq!(cache.get(&last), Some(FULL));
         writer.join().unwrap();
     });
@@ -55,16 +49,13 @@ fn a_read_the_short_way_in_an_array_that_is_outgrown() {
 fn a_read_in_an_old_array_of_what_has_left_the_new_one() {
     explore(|| {
         let cache = filled(FULL);
-        let writer = {
-            let cache = cache.clone();
-            spawn(move || {
-                cache.insert(HERE | 10, 10);
-                cache.remove(&(HERE | 1));
-                cache.reclaim();
-                // In the slot that was freed.
-                cache.insert(HERE | 11, 11);
-            })
-        };
+        let writer = beside(&cache, |cache| {
+            cache.insert(HERE | 10, 10);
+            cache.remove(&(HERE | 1));
+            cache.reclaim();
+            // In the slot that was freed.
+            cache.insert(HERE | 11, 11);
+        });
         let seen = cache.get(&(HERE | 1));
         assert!(matches!(seen, None | Some(1)), "{seen:?}");
         writer.join().unwrap();
@@ -77,13 +68,10 @@ fn a_read_in_an_old_array_of_what_has_left_the_new_one() {
 fn a_read_of_what_lies_beside_its_home() {
     explore(|| {
         let cache = filled(13);
-        let writer = {
-            let cache = cache.clone();
-            spawn(move || {
-                cache.remove(&(HERE | 1));
-                cache.insert(HERE | 14, 14);
-            })
-        };
+        let writer = beside(&cache, |cache| {
+            cache.remove(&(HERE | 1));
+            cache.insert(HERE | 14, 14);
+        });
         assert_eq!(cache.get(&(HERE | 13)), Some(13));
         writer.join().unwrap();
         assert_eq!(cache.get(&(HERE | 14)), Some(14));
@@ -95,12 +83,9 @@ fn a_read_of_what_lies_beside_its_home() {
 fn a_read_through_a_directory_that_is_outgrown() {
     explore(|| {
         let cache = filled(7);
-        let writer = {
-            let cache = cache.clone();
-            spawn(move || {
-                cache.insert(HERE | 8, 8);
-            })
-        };
+        let writer = beside(&cache, |cache| {
+            cache.insert(HERE | 8, 8);
+        });
         assert_eq!(cache.get(&(HERE | 7)), Some(7));
         assert!(matches!(cache.get(&(HERE | 8)), None | Some(8)));
         writer.join().unwrap();
@@ -111,10 +96,7 @@ fn a_read_through_a_directory_that_is_outgrown() {
 fn the_first_look_of_a_thread_beside_a_reclaimer() {
     explore(|| {
         let cache: Numbers = roomy();
-        let reader = {
-            let cache = cache.clone();
-            spawn(move || cache.get(&(HERE | 1)))
-        };
+        let reader = beside(&cache, |cache| cache.get(&(HERE | 1)));
         cache.insert(HERE | 1, 10);
         cache.insert(HERE | 1, 11);
         cache.reclaim();
@@ -127,12 +109,9 @@ fn a_read_beside_the_first_entry_with_a_source() {
     explore(|| {
         let cache: Numbers = roomy();
         cache.insert(HERE | 1, 10);
-        let writer = {
-            let cache = cache.clone();
-            spawn(move || {
-                cache.insert_at(HERE | 1, 11, 5).unwrap();
-            })
-        };
+        let writer = beside(&cache, |cache| {
+            cache.insert_at(HERE | 1, 11, 5).unwrap();
+        });
         let entry = cache.get_entry(&(HERE | 1)).unwrap();
         assert!(matches!((entry.value, entry.version.source()), (10, 0) | (11, 5)));
         writer.join().unwrap();

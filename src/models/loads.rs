@@ -9,10 +9,10 @@ use crate::loaded::Loaded;
 
 use super::trial::BUILT;
 use super::trial::Numbers;
+use super::trial::beside;
 use super::trial::cache;
 use super::trial::explore;
 use super::trial::small;
-use super::trial::spawn;
 
 const OLD: u64 = 10;
 const NEW: u64 = 11;
@@ -27,10 +27,8 @@ fn load_in(make: fn() -> Numbers, change: fn(&Numbers)) {
     explore(move || {
         let cache = make();
         let source = Arc::new(AtomicU64::new(OLD));
-        let loader = {
-            let (cache, source) = (cache.clone(), Arc::clone(&source));
-            spawn(move || cache.get_with(&1, || source.load(Ordering::Acquire)))
-        };
+        let loaded = Arc::clone(&source);
+        let loader = beside(&cache, move |cache| cache.get_with(&1, || loaded.load(Ordering::Acquire)));
         source.store(NEW, Ordering::Release);
         change(&cache);
         assert_ne!(cache.get(&1), Some(OLD), "it is fenced");
@@ -121,10 +119,8 @@ fn two_loads_of_a_key() {
     explore(|| {
         let cache = cache(4);
         let loads = Arc::new(AtomicU64::new(0));
-        let other = {
-            let (cache, loads) = (cache.clone(), Arc::clone(&loads));
-            spawn(move || cache.get_with(&1, || loads.fetch_add(1, Ordering::Relaxed)))
-        };
+        let others = Arc::clone(&loads);
+        let other = beside(&cache, move |cache| cache.get_with(&1, || others.fetch_add(1, Ordering::Relaxed)));
         assert_eq!(cache.get_with(&1, || loads.fetch_add(1, Ordering::Relaxed)), 0);
         assert_eq!(other.join().unwrap(), 0);
         assert_eq!(loads.load(Ordering::Relaxed), 1);

@@ -4,19 +4,16 @@ use crate::rule::tombstone::Ordering;
 
 use super::trial::BUILT;
 use super::trial::Numbers;
+use super::trial::beside;
 use super::trial::cache;
 use super::trial::explore;
 use super::trial::small;
-use super::trial::spawn;
 
 /// Two who tell of key 1 at once, in whatever order they arrive.
 fn arrive(make: fn() -> Numbers, one: fn(&Numbers), other: fn(&Numbers), end: Option<u64>) {
     explore(move || {
         let cache = make();
-        let teller = {
-            let cache = cache.clone();
-            spawn(move || other(&cache))
-        };
+        let teller = beside(&cache, other);
         one(&cache);
         teller.join().unwrap();
         assert_eq!(cache.get(&1), end);

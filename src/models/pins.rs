@@ -5,6 +5,7 @@ use crate::entry::EntryRef;
 
 use super::trial::HERE;
 use super::trial::Itself;
+use super::trial::beside;
 use super::trial::explore;
 use super::trial::roomy;
 use super::trial::spawn;
@@ -15,11 +16,17 @@ const KEY: u64 = HERE | 1;
 
 type Values = Cache<u64, Watched, Itself>;
 
-/// A cache with one entry, and a guard of it.
-fn guarded() -> (Values, EntryRef<u64, Watched>, Witness) {
+/// A cache with one entry.
+fn filled() -> (Values, Witness) {
     let cache = roomy();
     let (value, witness) = Watched::new();
     cache.insert(KEY, value);
+    (cache, witness)
+}
+
+/// The same, and a guard of the entry.
+fn guarded() -> (Values, EntryRef<u64, Watched>, Witness) {
+    let (cache, witness) = filled();
     let guard = cache.get_ref(&KEY).expect("it was just written");
     (cache, guard, witness)
 }
@@ -33,10 +40,7 @@ fn replace(cache: &Values) {
 fn the_last_guard_beside_reclamation() {
     explore(|| {
         let (cache, guard, witness) = guarded();
-        let writer = {
-            let cache = cache.clone();
-            spawn(move || replace(&cache))
-        };
+        let writer = beside(&cache, replace);
         guard.look();
         drop(guard);
         writer.join().unwrap();
@@ -66,13 +70,8 @@ fn a_guard_is_cloned_and_dropped_elsewhere() {
 #[test]
 fn a_guard_is_taken_beside_reclamation() {
     explore(|| {
-        let cache = roomy();
-        let (value, witness) = Watched::new();
-        cache.insert(KEY, value);
-        let writer = {
-            let cache = cache.clone();
-            spawn(move || replace(&cache))
-        };
+        let (cache, witness) = filled();
+        let writer = beside(&cache, replace);
         let guard = cache.get_ref(&KEY).expect("one or the other is there");
         guard.look();
         writer.join().unwrap();
@@ -88,10 +87,7 @@ fn a_guard_is_taken_beside_reclamation() {
 fn the_last_guard_goes_while_the_value_is_read() {
     explore(|| {
         let (cache, guard, witness) = guarded();
-        let reader = {
-            let cache = cache.clone();
-            spawn(move || cache.with(&KEY, Watched::look))
-        };
+        let reader = beside(&cache, |cache| cache.with(&KEY, Watched::look));
         replace(&cache);
         drop(guard);
         reader.join().unwrap();

@@ -7,10 +7,10 @@ use loom::sync::atomic::Ordering;
 
 use super::trial::HERE;
 use super::trial::Numbers;
+use super::trial::beside;
 use super::trial::cache;
 use super::trial::explore;
 use super::trial::roomy;
-use super::trial::spawn;
 use super::watched::Watched;
 
 /// A read of key 1, whose value is 10, while the entry ends by `end`, is reclaimed, and its slot used for another key.
@@ -18,15 +18,12 @@ fn read_beside(end: fn(&Numbers)) {
     explore(move || {
         let cache = cache(4);
         cache.insert(1, 10);
-        let writer = {
-            let cache = cache.clone();
-            spawn(move || {
-                end(&cache);
-                cache.reclaim();
-                // In the slot that was freed.
-                cache.insert(2, 20);
-            })
-        };
+        let writer = beside(&cache, move |cache| {
+            end(cache);
+            cache.reclaim();
+            // In the slot that was freed.
+            cache.insert(2, 20);
+        });
         let seen = cache.get(&1);
         assert!(matches!(seen, None | Some(10 | 11)), "{seen:?}");
         writer.join().unwrap();
@@ -58,40 +55,33 @@ fn a_read_beside_clear() {
     read_beside(Numbers::clear);
 }
 
-/// Nobody reclaims: the value is seen by the order of the write alone.
-#[test]
-fn a_read_beside_a_write() {
-    explore(|| {
+/// A read, after what the reader does `before`, while `write` puts 11 in the place of 10.
+fn read_while_replaced(before: fn(&Numbers), write: fn(&Numbers)) {
+    explore(move || {
         let cache = roomy();
         cache.insert(HERE | 1, 10);
-        let writer = {
-            let cache = cache.clone();
-            spawn(move || cache.insert(HERE | 1, 11))
-        };
+        before(&cache);
+        let writer = beside(&cache, write);
         assert!(matches!(cache.get(&(HERE | 1)), Some(10 | 11)));
         writer.join().unwrap();
         assert_eq!(cache.get(&(HERE | 1)), Some(11));
     });
 }
 
+/// Nobody reclaims: the value is seen by the order of the write alone.
+#[test]
+fn a_read_beside_a_write() {
+    read_while_replaced(|_| {}, |cache| _ = cache.insert(HERE | 1, 11));
+}
+
 #[test]
 fn a_read_the_short_way_beside_a_replacement() {
-    explore(|| {
-        let cache = roomy();
-        cache.insert(HERE | 1, 10);
-        // From here on this thread takes the short way.
-        cache.get(&(HERE | 1));
-        let writer = {
-            let cache = cache.clone();
-            spawn(move || {
-                cache.insert(HERE | 1, 11);
-                cache.reclaim();
-                cache.insert(HERE | 2, 20);
-            })
-        };
-        assert!(matches!(cache.get(&(HERE | 1)), Some(10 | 11)));
-        writer.join().unwrap();
-        assert_eq!(cache.get(&(HERE | 1)), Some(11));
+    // From its first read on the thread takes the short way.
+    let look = |cache: &Numbers| _ = cache.get(&(HERE | 1));
+    read_while_replaced(look, |cache| {
+        cache.insert(HERE | 1, 11);
+        cache.reclaim();
+        cache.insert(HERE | 2, 20);
     });
 }
 
@@ -102,10 +92,7 @@ fn what_the_short_way_finds_the_long_way_finds() {
         let cache = roomy();
         cache.insert(HERE | 1, 10);
         cache.get(&(HERE | 1));
-        let writer = {
-            let cache = cache.clone();
-            spawn(move || cache.insert(HERE | 0x100, 20))
-        };
+        let writer = beside(&cache, |cache| cache.insert(HERE | 0x100, 20));
         // A look-up within another one goes the long way.
         cache.with(&(HERE | 0x100), |_| assert_eq!(cache.get(&(HERE | 0x100)), Some(20)));
         writer.join().unwrap();
@@ -120,14 +107,9 @@ fn reads_never_go_back() {
         let cache = roomy();
         cache.insert(HERE | 1, 10);
         let seen = Arc::new(AtomicU64::new(0));
-        let reader = {
-            let (cache, seen) = (cache.clone(), Arc::clone(&seen));
-            spawn(move || seen.store(cache.get(&(HERE | 1)).unwrap(), Ordering::Release))
-        };
-        let writer = {
-            let cache = cache.clone();
-            spawn(move || cache.insert(HERE | 1, 11))
-        };
+        let told = Arc::clone(&seen);
+        let reader = beside(&cache, move |cache| told.store(cache.get(&(HERE | 1)).unwrap(), Ordering::Release));
+        let writer = beside(&cache, |cache| cache.insert(HERE | 1, 11));
         let seen = seen.load(Ordering::Acquire);
         assert!(cache.get(&(HERE | 1)).unwrap() >= seen);
         reader.join().unwrap();
@@ -142,13 +124,10 @@ fn a_closure_looks_at_a_value_that_is_replaced() {
         let (value, witness) = Watched::new();
         cache.insert(HERE | 1, value);
         cache.insert(HERE | 2, Watched::unseen());
-        let writer = {
-            let cache = cache.clone();
-            spawn(move || {
-                cache.insert(HERE | 1, Watched::unseen());
-                cache.reclaim();
-            })
-        };
+        let writer = beside(&cache, |cache| {
+            cache.insert(HERE | 1, Watched::unseen());
+            cache.reclaim();
+        });
         cache.with(&(HERE | 1), |value| {
             cache.with(&(HERE | 2), Watched::look);
             value.look();
@@ -167,13 +146,10 @@ fn nested_looks_beside_a_replacement() {
         (1..=4).for_each(|key| {
             cache.insert(HERE | key, Watched::unseen());
         });
-        let writer = {
-            let cache = cache.clone();
-            spawn(move || {
-                cache.insert(HERE | 4, Watched::unseen());
-                cache.reclaim();
-            })
-        };
+        let writer = beside(&cache, |cache| {
+            cache.insert(HERE | 4, Watched::unseen());
+            cache.reclaim();
+        });
         cache.with(&(HERE | 1), |_| {
             cache.with(&(HERE | 2), |_| cache.with(&(HERE | 3), |_| cache.with(&(HERE | 4), Watched::look)))
         });

@@ -2,10 +2,10 @@
 
 use super::trial::HERE;
 use super::trial::THERE;
+use super::trial::beside;
 use super::trial::cache;
 use super::trial::explore;
 use super::trial::roomy;
-use super::trial::spawn;
 use super::watched::Watched;
 
 #[test]
@@ -15,8 +15,7 @@ fn two_reclaim_what_a_third_reads() {
         cache.insert(1, 10);
         let writers: Vec<_> = [11, 12]
             .map(|value| {
-                let cache = cache.clone();
-                spawn(move || {
+                beside(&cache, move |cache| {
                     cache.insert(1, value);
                     cache.reclaim();
                 })
@@ -34,14 +33,11 @@ fn writers_reclaim_by_themselves() {
         let cache = roomy();
         let (first, witness) = Watched::new();
         cache.insert(HERE | 1, first);
-        let writer = {
-            let cache = cache.clone();
-            spawn(move || {
-                (0..2).for_each(|_| {
-                    cache.insert(HERE | 1, Watched::unseen());
-                });
-            })
-        };
+        let writer = beside(&cache, |cache| {
+            (0..2).for_each(|_| {
+                cache.insert(HERE | 1, Watched::unseen());
+            });
+        });
         cache.with(&(HERE | 1), Watched::look);
         writer.join().unwrap();
         cache.reclaim();
@@ -57,16 +53,10 @@ fn a_barrier_for_two_stripes() {
         cache.insert(HERE | 1, Watched::unseen());
         cache.insert(THERE | 1, Watched::unseen());
         cache.insert(THERE | 1, Watched::unseen());
-        let writer = {
-            let cache = cache.clone();
-            spawn(move || {
-                cache.insert(HERE | 1, Watched::unseen());
-            })
-        };
-        let reclaimer = {
-            let cache = cache.clone();
-            spawn(move || cache.reclaim())
-        };
+        let writer = beside(&cache, |cache| {
+            cache.insert(HERE | 1, Watched::unseen());
+        });
+        let reclaimer = beside(&cache, |cache| cache.reclaim());
         cache.with(&(HERE | 1), Watched::look);
         writer.join().unwrap();
         reclaimer.join().unwrap();

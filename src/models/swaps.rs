@@ -3,9 +3,9 @@
 use crate::core::Op;
 
 use super::trial::Numbers;
+use super::trial::beside;
 use super::trial::cache;
 use super::trial::explore;
-use super::trial::spawn;
 
 fn increment(cache: &Numbers) {
     cache.entry(1).and_compute_with(|entry| Op::Put(entry.map_or(0, |entry| **entry) + 1));
@@ -17,10 +17,7 @@ fn of_three_swappers_one_wins() {
         let cache = cache(4);
         let version = cache.insert(1, 10);
         let swap = move |cache: &Numbers, value| cache.compare_and_swap(1, version, value).is_ok();
-        let others = [11, 12].map(|value| {
-            let cache = cache.clone();
-            spawn(move || (swap(&cache, value), value))
-        });
+        let others = [11, 12].map(|value| beside(&cache, move |cache| (swap(cache, value), value)));
         let mut won = vec![(swap(&cache, 13), 13)];
         won.extend(others.map(|other| other.join().unwrap()));
         won.retain(|(won, _)| *won);
@@ -34,13 +31,10 @@ fn a_swap_beside_a_removal_and_the_same_value_again() {
     explore(|| {
         let cache = cache(4);
         let version = cache.insert(1, 10);
-        let other = {
-            let cache = cache.clone();
-            spawn(move || {
-                cache.remove(&1);
-                cache.insert(1, 10);
-            })
-        };
+        let other = beside(&cache, |cache| {
+            cache.remove(&1);
+            cache.insert(1, 10);
+        });
         let swapped = cache.compare_and_swap(1, version, 11).is_ok();
         other.join().unwrap();
         // If it won it came first.
@@ -52,10 +46,7 @@ fn a_swap_beside_a_removal_and_the_same_value_again() {
 fn no_increment_is_lost() {
     explore(|| {
         let cache = cache(4);
-        let other = {
-            let cache = cache.clone();
-            spawn(move || increment(&cache))
-        };
+        let other = beside(&cache, increment);
         increment(&cache);
         other.join().unwrap();
         assert_eq!(cache.get(&1), Some(2));

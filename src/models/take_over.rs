@@ -2,35 +2,42 @@
 //! leader that panics is not played, as loom poisons the locks that unwinding takes: he drops his lease.
 
 use std::pin::pin;
-use std::task::Context;
-use std::task::Waker;
 use std::time::Duration;
 
 use loom::thread::JoinHandle;
 
-use crate::core::Lease;
-use crate::face::Leased;
 use crate::time::Clock;
+use crate::time::MockClock;
 
+use super::tasks::pends;
 use super::trial::BUILT;
 use super::trial::Numbers;
+use super::trial::beside;
 use super::trial::cache;
 use super::trial::explore;
+use super::trial::lease;
 use super::trial::small;
 use super::trial::spawn;
 
 const SHORT: Duration = Duration::from_nanos(10);
 
-fn lease(cache: &Numbers) -> Lease<u64, u64> {
-    match cache.get_or_lease(&1, None) {
-        Leased::Lease(lease) => lease,
-        other => unreachable!("nobody else loads: {other:?}"),
-    }
+/// What those who wait load when it is their turn.
+const LOADED: u64 = 7;
+
+fn load(cache: &Numbers) -> JoinHandle<u64> {
+    beside(cache, |cache| cache.get_with(&1, || LOADED))
 }
 
-fn load(cache: &Numbers, value: u64) -> JoinHandle<u64> {
-    let cache = cache.clone();
-    spawn(move || cache.get_with(&1, || value))
+/// One who waited has taken over, and no load is left.
+fn check_taken_over(cache: &Numbers, waiters: impl IntoIterator<Item = JoinHandle<u64>>) {
+    waiters.into_iter().for_each(|waiter| assert_eq!(waiter.join().unwrap(), LOADED));
+    assert_eq!((cache.get(&1), cache.stats().flights), (Some(LOADED), 0));
+}
+
+/// A cache whose leases are soon overdue.
+fn impatient() -> (Numbers, MockClock) {
+    let (clock, hand) = Clock::mock();
+    (small(4).load_timeout(SHORT).clock(clock).build().expect(BUILT), hand)
 }
 
 #[test]
@@ -38,10 +45,9 @@ fn a_lease_is_dropped_while_somebody_sits_down() {
     explore(|| {
         let cache = cache(4);
         let lease = lease(&cache);
-        let waiter = load(&cache, 7);
+        let waiter = load(&cache);
         drop(lease);
-        assert_eq!(waiter.join().unwrap(), 7);
-        assert_eq!((cache.get(&1), cache.stats().flights), (Some(7), 0));
+        check_taken_over(&cache, [waiter]);
     });
 }
 
@@ -50,10 +56,9 @@ fn a_lease_is_dropped_elsewhere_while_two_wait() {
     explore(|| {
         let cache = cache(4);
         let lease = lease(&cache);
-        let waiters = [load(&cache, 7), load(&cache, 7)];
+        let waiters = [load(&cache), load(&cache)];
         spawn(move || drop(lease)).join().unwrap();
-        waiters.into_iter().for_each(|waiter| assert_eq!(waiter.join().unwrap(), 7));
-        assert_eq!((cache.get(&1), cache.stats().flights), (Some(7), 0));
+        check_taken_over(&cache, waiters);
     });
 }
 
@@ -62,15 +67,11 @@ fn a_lease_passes_on_twice() {
     explore(|| {
         let cache = cache(4);
         let lease = lease(&cache);
-        let gives_up = {
-            let cache = cache.clone();
-            spawn(move || drop(cache.get_or_lease(&1, None)))
-        };
-        let loads = load(&cache, 7);
+        let gives_up = beside(&cache, |cache| drop(cache.get_or_lease(&1, None)));
+        let loads = load(&cache);
         drop(lease);
         gives_up.join().unwrap();
-        assert_eq!(loads.join().unwrap(), 7);
-        assert_eq!((cache.get(&1), cache.stats().flights), (Some(7), 0));
+        check_taken_over(&cache, [loads]);
     });
 }
 
@@ -82,14 +83,13 @@ fn a_task_is_dropped_as_it_is_called() {
         let lease = lease(&cache);
         let last = {
             let mut first = pin!(cache.get_with_async(&1, async { 5 }));
-            assert!(first.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-            let last = load(&cache, 7);
+            pends(first.as_mut());
+            let last = load(&cache);
             let leader = spawn(move || drop(lease));
             leader.join().unwrap();
             last
         };
-        assert_eq!(last.join().unwrap(), 7);
-        assert_eq!((cache.get(&1), cache.stats().flights), (Some(7), 0));
+        check_taken_over(&cache, [last]);
     });
 }
 
@@ -98,29 +98,27 @@ fn a_task_is_dropped_beside_the_end_of_the_lease() {
     explore(|| {
         let cache = cache(4);
         let lease = lease(&cache);
-        let last = load(&cache, 7);
+        let last = load(&cache);
         let leader = {
             let mut first = pin!(cache.get_with_async(&1, async { 5 }));
-            assert!(first.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            pends(first.as_mut());
             spawn(move || drop(lease))
         };
         leader.join().unwrap();
-        assert_eq!(last.join().unwrap(), 7);
-        assert_eq!((cache.get(&1), cache.stats().flights), (Some(7), 0));
+        check_taken_over(&cache, [last]);
     });
 }
 
 #[test]
-fn an_overdue_lease_is_taken_over_while_its_holder_commits() {
+fn an_overdue_lease_check_taken_over_while_its_holder_commits() {
     explore(|| {
-        let (clock, hand) = Clock::mock();
-        let cache = small(4).load_timeout(SHORT).clock(clock).build().expect(BUILT);
+        let (cache, hand) = impatient();
         let lease = lease(&cache);
         let late = spawn(move || lease.fill(1).is_ok());
         hand.advance(SHORT);
-        let taken = cache.get_with(&1, || 7);
+        let taken = cache.get_with(&1, || LOADED);
         let stored = late.join().unwrap();
-        assert_eq!((taken, cache.get(&1)), if stored { (1, Some(1)) } else { (7, Some(7)) });
+        assert_eq!((taken, cache.get(&1)), if stored { (1, Some(1)) } else { (LOADED, Some(LOADED)) });
     });
 }
 
@@ -128,15 +126,14 @@ fn an_overdue_lease_is_taken_over_while_its_holder_commits() {
 #[test]
 fn a_former_holder_commits_while_the_new_one_loads() {
     explore(|| {
-        let (clock, hand) = Clock::mock();
-        let cache = small(4).load_timeout(SHORT).clock(clock).build().expect(BUILT);
+        let (cache, hand) = impatient();
         let former = lease(&cache);
         hand.advance(SHORT);
         let new = lease(&cache);
         let late = spawn(move || former.fill(1));
-        assert!(new.fill(7).is_ok());
+        assert!(new.fill(LOADED).is_ok());
         assert!(late.join().unwrap().is_err());
-        assert_eq!(cache.get(&1), Some(7));
+        assert_eq!(cache.get(&1), Some(LOADED));
     });
 }
 
@@ -146,10 +143,9 @@ fn a_lease_is_fenced_and_dropped_while_somebody_waits() {
     explore(|| {
         let cache = cache(4);
         let lease = lease(&cache);
-        let waiter = load(&cache, 7);
+        let waiter = load(&cache);
         cache.invalidate(&1);
         drop(lease);
-        assert_eq!(waiter.join().unwrap(), 7);
-        assert_eq!((cache.get(&1), cache.stats().flights), (Some(7), 0));
+        check_taken_over(&cache, [waiter]);
     });
 }

@@ -1,6 +1,7 @@
 //! An executor of one task, for models: it sleeps as loom's threads do.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Context;
@@ -23,6 +24,11 @@ impl Wake for Sleeper {
 /// Wakes this thread.
 pub(super) fn waker() -> Waker {
     Arc::new(Sleeper(current())).into()
+}
+
+/// Polls `future` once, with nobody to be woken: it must wait.
+pub(super) fn pends(future: Pin<&mut impl Future>) {
+    assert!(future.poll(&mut Context::from_waker(Waker::noop())).is_pending());
 }
 
 /// Polls `future` to its end.

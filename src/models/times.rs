@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::time::Clock;
 
 use super::trial::BUILT;
+use super::trial::beside;
 use super::trial::explore;
 use super::trial::small;
 use super::trial::spawn;
@@ -39,13 +40,10 @@ fn what_has_expired_is_not_read() {
         let (clock, hand) = Clock::mock();
         let cache = small(4).time_to_live(SHORT).clock(clock).build().expect(BUILT);
         cache.insert(1, 10);
-        let other = {
-            let cache = cache.clone();
-            spawn(move || {
-                hand.advance(SHORT);
-                assert_eq!(cache.get(&1), None);
-            })
-        };
+        let other = beside(&cache, move |cache| {
+            hand.advance(SHORT);
+            assert_eq!(cache.get(&1), None);
+        });
         assert!(matches!(cache.get(&1), None | Some(10)));
         other.join().unwrap();
         assert_eq!((cache.get(&1), cache.len()), (None, 0));
@@ -59,14 +57,11 @@ fn a_read_that_moves_the_end_beside_a_replacement() {
         let cache = small(4).time_to_idle(SHORT).clock(clock).build().expect(BUILT);
         cache.insert(1, 10);
         hand.advance(SHORT / 2);
-        let writer = {
-            let cache = cache.clone();
-            spawn(move || {
-                cache.insert(1, 11);
-                cache.reclaim();
-                cache.insert(2, 20);
-            })
-        };
+        let writer = beside(&cache, |cache| {
+            cache.insert(1, 11);
+            cache.reclaim();
+            cache.insert(2, 20);
+        });
         assert!(matches!(cache.get(&1), Some(10 | 11)));
         writer.join().unwrap();
         hand.advance(SHORT / 2);

@@ -14,9 +14,9 @@ use super::trial::HERE;
 use super::trial::Itself;
 use super::trial::Numbers;
 use super::trial::THERE;
+use super::trial::beside;
 use super::trial::explore;
 use super::trial::small;
-use super::trial::spawn;
 
 /// The lock is loom's: while the listener is told others may run.
 type Notices = Arc<Mutex<Vec<(u64, Version, Cause)>>>;
@@ -44,10 +44,7 @@ fn two_replace_a_value() {
     explore(|| {
         let (cache, notices) = told(4);
         cache.insert(1, 10);
-        let other = {
-            let cache = cache.clone();
-            spawn(move || cache.insert(1, 11))
-        };
+        let other = beside(&cache, |cache| cache.insert(1, 11));
         cache.insert(1, 12);
         other.join().unwrap();
         let mut left = values(&notices);
@@ -63,10 +60,7 @@ fn an_entry_is_removed_while_it_is_evicted() {
     explore(|| {
         let (cache, notices) = told(1);
         cache.insert(1, 10);
-        let other = {
-            let cache = cache.clone();
-            spawn(move || cache.insert(2, 20))
-        };
+        let other = beside(&cache, |cache| cache.insert(2, 20));
         let removed = cache.remove(&1);
         other.join().unwrap();
         let left =
@@ -80,10 +74,7 @@ fn an_entry_is_removed_while_it_is_evicted() {
 fn two_writers_and_room_for_one() {
     explore(|| {
         let cache = Cache::builder().max_capacity(1).stripes(2).hasher(Itself).build().expect(BUILT);
-        let other = {
-            let cache = cache.clone();
-            spawn(move || cache.insert(HERE | 1, 10))
-        };
+        let other = beside(&cache, |cache| cache.insert(HERE | 1, 10));
         cache.insert(THERE | 1, 20);
         other.join().unwrap();
         assert!(cache.weight() <= 1, "{}", cache.weight());

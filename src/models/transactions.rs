@@ -3,9 +3,9 @@
 use super::trial::HERE;
 use super::trial::Numbers;
 use super::trial::THERE;
+use super::trial::beside;
 use super::trial::explore;
 use super::trial::roomy;
-use super::trial::spawn;
 
 /// In two stripes.
 const ONE: u64 = HERE | 1;
@@ -32,10 +32,7 @@ fn write_both(cache: &Numbers, value: u64) {
 fn read_beside(commit: fn(&Numbers)) {
     explore(move || {
         let cache = pair();
-        let writer = {
-            let cache = cache.clone();
-            spawn(move || commit(&cache))
-        };
+        let writer = beside(&cache, commit);
         let new = cache.get(&ONE) == Some(11);
         let old = cache.get(&TWO) == Some(10);
         assert!(!(new && old));
@@ -77,10 +74,7 @@ fn reads_beside_a_commit_with_sources() {
 fn a_snapshot_beside_a_commit() {
     explore(|| {
         let cache = pair();
-        let writer = {
-            let cache = cache.clone();
-            spawn(move || write_both(&cache, 11))
-        };
+        let writer = beside(&cache, |cache| write_both(cache, 11));
         let seen = cache.get_many_snapshot(&[ONE, TWO]);
         assert!(seen == [Some(10), Some(10)] || seen == [Some(11), Some(11)], "{seen:?}");
         writer.join().unwrap();
@@ -92,13 +86,10 @@ fn a_snapshot_beside_a_commit() {
 fn a_snapshot_beside_single_writes() {
     explore(|| {
         let cache = pair();
-        let writer = {
-            let cache = cache.clone();
-            spawn(move || {
-                cache.insert(ONE, 11);
-                cache.insert(TWO, 11);
-            })
-        };
+        let writer = beside(&cache, |cache| {
+            cache.insert(ONE, 11);
+            cache.insert(TWO, 11);
+        });
         let seen = cache.get_many_snapshot(&[ONE, TWO]);
         assert_ne!(seen, [Some(10), Some(11)]);
         writer.join().unwrap();
@@ -110,10 +101,7 @@ fn a_snapshot_beside_single_writes() {
 fn a_snapshot_of_what_is_about_to_come() {
     explore(|| {
         let cache: Numbers = roomy();
-        let writer = {
-            let cache = cache.clone();
-            spawn(move || write_both(&cache, 11))
-        };
+        let writer = beside(&cache, |cache| write_both(cache, 11));
         let seen = cache.get_many_snapshot(&[ONE, TWO]);
         assert!(seen == [None, None] || seen == [Some(11), Some(11)], "{seen:?}");
         writer.join().unwrap();
@@ -124,17 +112,14 @@ fn a_snapshot_of_what_is_about_to_come() {
 fn two_commits_whose_keys_come_in_opposite_order() {
     explore(|| {
         let cache = pair();
-        let other = {
-            let cache = cache.clone();
-            spawn(move || {
-                cache
-                    .transaction(|t| {
-                        t.insert(TWO, 12);
-                        t.insert(ONE, 12);
-                    })
-                    .unwrap();
-            })
-        };
+        let other = beside(&cache, |cache| {
+            cache
+                .transaction(|t| {
+                    t.insert(TWO, 12);
+                    t.insert(ONE, 12);
+                })
+                .unwrap();
+        });
         write_both(&cache, 11);
         other.join().unwrap();
         assert!(matches!((cache.get(&ONE), cache.get(&TWO)), (Some(11), Some(11)) | (Some(12), Some(12))));
@@ -154,10 +139,7 @@ fn of_two_commits_with_the_same_condition_one_wins() {
             });
             committed.is_ok()
         };
-        let other = {
-            let cache = cache.clone();
-            spawn(move || commit(&cache, 12))
-        };
+        let other = beside(&cache, move |cache| commit(cache, 12));
         let own = commit(&cache, 11);
         let others = other.join().unwrap();
         assert!(own != others);

@@ -17,6 +17,8 @@ use loom::thread::JoinHandle;
 
 use crate::builder::Builder;
 use crate::cache::Cache;
+use crate::core::Lease;
+use crate::face::Leased;
 use crate::sync::Broken;
 use crate::sync::without;
 use crate::time::Clock;
@@ -69,6 +71,15 @@ pub(super) fn spawn<T: 'static>(run: impl FnOnce() -> T + 'static) -> JoinHandle
     spawned
 }
 
+/// A thread of the scene with a handle of the cache.
+pub(super) fn beside<V: 'static, T: 'static>(
+    cache: &Cache<u64, V, Itself>,
+    run: impl FnOnce(&Cache<u64, V, Itself>) -> T + 'static,
+) -> JoinHandle<T> {
+    let cache = cache.clone();
+    spawn(move || run(&cache))
+}
+
 const SPAWNED_BEGIN: [bool; 2] = [false, true];
 
 std::thread_local! {
@@ -105,6 +116,14 @@ pub(super) fn small<V>(capacity: u64) -> Builder<u64, V, Itself> {
 /// A cache of two stripes without a bound, whose reads nobody watches: they go the short way.
 pub(super) fn roomy<V>() -> Cache<u64, V, Itself> {
     Cache::builder().stripes(2).clock(Clock::mock().0).hasher(Itself).build().expect(BUILT)
+}
+
+/// The lease of key 1, which nobody has.
+pub(super) fn lease(cache: &Numbers) -> Lease<u64, u64> {
+    match cache.get_or_lease(&1, None) {
+        Leased::Lease(lease) => lease,
+        other => unreachable!("nobody else loads: {other:?}"),
+    }
 }
 
 pub(super) type Numbers = Cache<u64, u64, Itself>;

@@ -1,18 +1,17 @@
 //! Writes through the cache: one at a time, nobody is forgotten in the line, and the cache never has what the source has not.
 
-use std::future::Future;
 use std::future::pending;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Context;
-use std::task::Waker;
 
 use loom::sync::atomic::AtomicU64;
 use loom::sync::atomic::Ordering;
+use loom::thread::JoinHandle;
 
 use crate::loaded::Loaded;
 
+use super::tasks::pends;
 use super::trial::Numbers;
+use super::trial::beside;
 use super::trial::cache;
 use super::trial::explore;
 use super::trial::spawn;
@@ -25,6 +24,12 @@ fn write(cache: &Numbers, source: &Source, value: u64) {
         Ok::<_, ()>(Loaded::new(value))
     });
     assert!(written.is_ok());
+}
+
+/// Another thread, which writes 11.
+fn write_elsewhere(cache: &Numbers, source: &Source) -> JoinHandle<()> {
+    let source = Arc::clone(source);
+    beside(cache, move |cache| write(cache, &source, 11))
 }
 
 fn source() -> Source {
@@ -40,10 +45,7 @@ fn agree(cache: &Numbers, source: &Source) {
 fn two_write_through() {
     explore(|| {
         let (cache, source) = (cache(4), source());
-        let other = {
-            let (cache, source) = (cache.clone(), Arc::clone(&source));
-            spawn(move || write(&cache, &source, 11))
-        };
+        let other = write_elsewhere(&cache, &source);
         write(&cache, &source, 12);
         other.join().unwrap();
         assert_eq!(cache.get(&1), Some(source.load(Ordering::Acquire)));
@@ -54,10 +56,8 @@ fn two_write_through() {
 fn a_load_while_the_source_is_written() {
     explore(|| {
         let (cache, source) = (cache(4), source());
-        let loader = {
-            let (cache, source) = (cache.clone(), Arc::clone(&source));
-            spawn(move || cache.get_with(&1, || source.load(Ordering::Acquire)))
-        };
+        let loaded = Arc::clone(&source);
+        let loader = beside(&cache, move |cache| cache.get_with(&1, || loaded.load(Ordering::Acquire)));
         write(&cache, &source, 11);
         assert_ne!(cache.get(&1), Some(10));
         assert!(matches!(loader.join().unwrap(), 10 | 11));
@@ -69,10 +69,7 @@ fn a_load_while_the_source_is_written() {
 fn another_write_during_a_turn() {
     explore(|| {
         let (cache, source) = (cache(4), source());
-        let other = {
-            let (cache, source) = (cache.clone(), Arc::clone(&source));
-            spawn(move || write(&cache, &source, 11))
-        };
+        let other = write_elsewhere(&cache, &source);
         // It knows better than the cache, which came first.
         source.store(12, Ordering::Release);
         cache.invalidate(&1);
@@ -87,21 +84,15 @@ async fn hang(cache: Numbers) {
     unreachable!("nothing comes of it: {written:?}");
 }
 
-fn is_pending(task: Pin<&mut impl Future>) -> bool {
-    task.poll(&mut Context::from_waker(Waker::noop())).is_pending()
-}
-
 /// A task that stands in line is dropped just as the turn comes to it: another stands behind it.
 #[test]
 fn a_task_leaves_the_line_as_it_is_called() {
     explore(|| {
         let (cache, source) = (cache(4), source());
         let [mut first, mut second] = [(); 2].map(|()| Box::pin(hang(cache.clone())));
-        assert!(is_pending(first.as_mut()) && is_pending(second.as_mut()));
-        let last = {
-            let (cache, source) = (cache.clone(), Arc::clone(&source));
-            spawn(move || write(&cache, &source, 11))
-        };
+        pends(first.as_mut());
+        pends(second.as_mut());
+        let last = write_elsewhere(&cache, &source);
         let other = spawn(move || drop(first));
         drop(second);
         other.join().unwrap();

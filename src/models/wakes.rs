@@ -3,34 +3,29 @@
 use std::pin::pin;
 use std::task::Context;
 use std::task::Poll;
-use std::task::Waker;
 
 use loom::thread;
 
 use crate::core::Lease;
 use crate::error::LoadError;
-use crate::face::Leased;
 
 use super::tasks::block_on;
+use super::tasks::pends;
 use super::tasks::waker;
 use super::trial::Numbers;
+use super::trial::beside;
 use super::trial::cache;
 use super::trial::explore;
+use super::trial::lease;
 use super::trial::spawn;
 
 /// Somebody holds the lease of key 1 and ends it by `end`, while a thread and a task come for the value.
 fn wait_for(end: fn(&Numbers, Lease<u64, u64>)) {
     explore(move || {
         let cache = cache(4);
-        let Leased::Lease(lease) = cache.get_or_lease(&1, None) else { unreachable!("nobody else loads") };
-        let by_thread = {
-            let cache = cache.clone();
-            spawn(move || cache.get_with(&1, || 7))
-        };
-        let by_task = {
-            let cache = cache.clone();
-            spawn(move || block_on(cache.get_with_async(&1, async { 7 })))
-        };
+        let lease = lease(&cache);
+        let by_thread = beside(&cache, |cache| cache.get_with(&1, || 7));
+        let by_task = beside(&cache, |cache| block_on(cache.get_with_async(&1, async { 7 })));
         end(&cache, lease);
         assert_eq!((by_thread.join().unwrap(), by_task.join().unwrap()), (7, 7));
         assert_eq!(cache.stats().flights, 0);
@@ -56,11 +51,8 @@ fn two_wait_for_a_load_that_a_write_fences() {
 fn one_waits_for_an_error() {
     explore(|| {
         let cache = cache(4);
-        let Leased::Lease(lease) = cache.get_or_lease(&1, None) else { unreachable!("nobody else loads") };
-        let waiter = {
-            let cache = cache.clone();
-            spawn(move || cache.try_get_with(&1, || Ok::<u64, u64>(7)))
-        };
+        let lease = lease(&cache);
+        let waiter = beside(&cache, |cache| cache.try_get_with(&1, || Ok::<u64, u64>(7)));
         lease.fail(5_u64);
         assert!(matches!(waiter.join().unwrap(), Ok(7) | Err(LoadError::Failed(5))));
         assert_eq!(cache.stats().flights, 0);
@@ -71,10 +63,10 @@ fn one_waits_for_an_error() {
 fn a_task_moves_to_another_thread_while_it_waits() {
     explore(|| {
         let cache = cache(4);
-        let Leased::Lease(lease) = cache.get_or_lease(&1, None) else { unreachable!("nobody else loads") };
+        let lease = lease(&cache);
         let mut load = pin!(cache.get_with_async(&1, async { 5 }));
         // Whoever polled it first is not there to be woken any more.
-        assert!(load.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        pends(load.as_mut());
         let leader = spawn(move || lease.fill(7).is_ok());
         let waker = waker();
         let value = loop {

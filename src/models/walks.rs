@@ -2,22 +2,19 @@
 
 use super::trial::HERE;
 use super::trial::Numbers;
+use super::trial::beside;
 use super::trial::cache;
 use super::trial::explore;
 use super::trial::roomy;
-use super::trial::spawn;
 
 #[test]
 fn a_walk_does_not_yield_what_was_replaced_before() {
     explore(|| {
         let cache: Numbers = roomy();
         cache.insert(HERE | 1, 10);
-        let writer = {
-            let cache = cache.clone();
-            spawn(move || {
-                cache.insert(HERE | 1, 11);
-            })
-        };
+        let writer = beside(&cache, |cache| {
+            cache.insert(HERE | 1, 11);
+        });
         let mut walk = cache.iter();
         // It has guards of a few entries ready.
         let ready = walk.next().map(|entry| *entry);
@@ -36,13 +33,10 @@ fn a_walk_that_is_ready_with_what_is_replaced() {
         cache.insert(HERE | 2, 20);
         let mut walk = cache.iter();
         walk.next();
-        let writer = {
-            let cache = cache.clone();
-            spawn(move || {
-                cache.insert(HERE | 1, 11);
-                cache.insert(HERE | 2, 21);
-            })
-        };
+        let writer = beside(&cache, |cache| {
+            cache.insert(HERE | 1, 11);
+            cache.insert(HERE | 2, 21);
+        });
         let seen = [1, 2].map(|key| cache.get(&(HERE | key)).unwrap());
         // The other one is ready.
         if let Some(entry) = walk.next() {
@@ -57,12 +51,9 @@ fn retain_beside_a_replacement() {
     explore(|| {
         let cache = cache(4);
         cache.insert(1, 10);
-        let writer = {
-            let cache = cache.clone();
-            spawn(move || {
-                cache.insert(1, 9);
-            })
-        };
+        let writer = beside(&cache, |cache| {
+            cache.insert(1, 9);
+        });
         cache.retain(|_, &value| value != 10);
         assert!(matches!(cache.get(&1), None | Some(9)));
         writer.join().unwrap();

@@ -2,7 +2,8 @@
 //! asymmetric barrier. Nothing of the cache is known here.
 //!
 //! This is the one place where a model checker is put in: with `--cfg brindle_loom` or `--cfg brindle_shuttle` the same code runs on the
-//! atomics, locks and threads of that checker, one schedule after another. Nothing else in the crate is written for the models.
+//! atomics, locks and threads of that checker, one schedule after another. Other rooms know of the models by two constants alone:
+//! `IS_MODELLED`, which makes small what they work on, and `is_broken`, by which a mechanism can be taken out.
 
 #[cfg_attr(brindle_loom, path = "loom.rs")]
 #[cfg_attr(brindle_shuttle, path = "shuttle.rs")]

@@ -61,11 +61,6 @@ impl Graves {
     /// Remembers from `now` (nanoseconds) on that the key of `hash` is dead as far as `dead`. If there is no
     /// more room, the oldest tombstone goes. O(1), but for growing.
     pub(crate) fn bury(&mut self, hash: u64, dead: Dead, now: u64) {
-        if self.ordering == Ordering::Global && dead.is_floor() {
-            // The key had it from the floor: that is no death of its own.
-            self.floor = self.floor.max(Some(dead));
-            return;
-        }
         if self.yard.renew(hash, dead, now) || self.is_below_floor(dead) {
             return;
         }
@@ -115,6 +110,8 @@ impl Graves {
             return Known::Forgotten(buried.map_or(UNKNOWN, Dead::version));
         }
         match (buried, self.floor) {
+            // Left by an entry that had it from the floor: no death of its own.
+            (Some(dead), _) if dead.is_floor() && self.ordering == Ordering::Global => Known::Floor(dead),
             (Some(dead), _) => Known::Buried(dead),
             (None, Some(floor)) => Known::Floor(floor),
             (None, None) => Known::Nothing,

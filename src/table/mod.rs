@@ -5,6 +5,7 @@
 
 mod admit;
 mod bucket;
+mod chunk;
 mod column;
 mod evict;
 mod expire;

@@ -4,8 +4,6 @@
 //! The first chunk holds what the stripe is expected to hold, where that is known, so that a hit goes straight from slot to node.
 //! Beyond it readers go through a directory of pointers, replaced when it is full; the old one is handed to the reclaimer.
 
-use std::alloc::Layout;
-use std::alloc::handle_alloc_error;
 use std::ptr::NonNull;
 
 use crate::sync::AtomicBool;
@@ -20,29 +18,17 @@ use crate::unwind::keep_first;
 use crate::unwind::resume;
 
 use super::bucket::NIL;
-use super::column::Column;
+use super::chunk::Chunk;
 use super::column::Deadlines;
 use super::column::RefreshCell;
 use super::node::Node;
 use super::node::OCCUPIED;
 
-/// Nodes start on a cache line, so that a node whose size divides a line never lies across two.
-const ALIGNMENT: usize = 64;
 /// The first chunk is allocated at the first write, so it is at most this large, and never smaller than a few nodes.
 const FIRST_BYTES: usize = 1 << 20;
 const FEWEST: usize = if IS_MODELLED { 4 } else { 32 };
 /// The logarithm of what every other chunk holds at least.
 const SMALLEST: u32 = if IS_MODELLED { 0 } else { 5 };
-
-struct Chunk<K, V> {
-    nodes: *mut Node<K, V>,
-    length: usize,
-    sources: Column<AtomicU64>,
-    weights: Column<AtomicU64>,
-    deadlines: Column<Deadlines>,
-    refreshes: Column<RefreshCell>,
-    pins: Column<AtomicU32>,
-}
 
 /// What readers follow from a slot to its node.
 struct Directory<K, V> {
@@ -364,43 +350,4 @@ fn null_pointers<T>(length: usize) -> Box<[AtomicPtr<T>]> {
 fn copy_pointers<T>(from: &[AtomicPtr<T>], to: &[AtomicPtr<T>]) {
     // Relaxed: the lock holder wrote the one and publishes the other.
     from.iter().zip(to).for_each(|(from, to)| to.store(from.load(Ordering::Relaxed), Ordering::Relaxed));
-}
-
-impl<K, V> Chunk<K, V> {
-    fn layout(length: usize) -> Layout {
-        let nodes = Layout::array::<Node<K, V>>(length).expect("a chunk is at most a megabyte or a few nodes");
-        nodes.align_to(ALIGNMENT).expect("a power of two").pad_to_align()
-    }
-
-    fn new(length: usize) -> Self {
-        let layout = Self::layout(length);
-        // SAFETY: a node has a header, so the layout is not empty.
-        let nodes = unsafe { std::alloc::alloc_zeroed(layout) }.cast::<Node<K, V>>();
-        if nodes.is_null() {
-            handle_alloc_error(layout);
-        }
-        // All zeros is what a vacant node is, so memory that is not needed yet is not touched.
-        if IS_MODELLED {
-            // SAFETY: so many nodes were allocated.
-            (0..length).for_each(|at| unsafe { nodes.add(at).write(Node::vacant()) });
-        }
-        let (sources, weights, deadlines, refreshes, pins) =
-            (Column::new(), Column::new(), Column::new(), Column::new(), Column::new());
-        Chunk { nodes, length, sources, weights, deadlines, refreshes, pins }
-    }
-
-    /// # Safety
-    /// The nodes are vacant, and nobody refers to them any more.
-    unsafe fn free(&self) {
-        // SAFETY: the nodes are there, zeros or made so by `new`; nothing is dropped where atomics are plain.
-        unsafe { std::ptr::slice_from_raw_parts_mut(self.nodes, self.length).drop_in_place() };
-        // SAFETY: allocated by `new` with the same layout.
-        unsafe { std::alloc::dealloc(self.nodes.cast(), Self::layout(self.length)) };
-    }
-
-    fn memory(&self) -> usize {
-        let columns = self.sources.memory() + self.weights.memory() + self.deadlines.memory() + self.pins.memory();
-        let columns = columns + self.refreshes.memory();
-        size_of::<Self>() + Self::layout(self.length).size() + columns
-    }
 }

@@ -1,5 +1,5 @@
-//! A global allocator that books what each test has in use on an account of its own, so that tests may run side by side. A test binary that wants
-//! it says `#[global_allocator] static COUNTING: Counting = Counting;`.
+//! A global allocator that books what is in use, each test on an account of its own if it opens one, so that tests may run side by side. A test
+//! binary that wants it says `#[global_allocator] static COUNTING: Counting = Counting;`.
 #![allow(dead_code, unreachable_pub)]
 
 use std::alloc::GlobalAlloc;
@@ -10,20 +10,25 @@ use std::sync::atomic::AtomicI64;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
 
-use crate::common::watched;
+/// What the bytes of a thread are booked on.
+#[derive(Clone, Copy)]
+pub struct Account(usize);
 
-/// Bytes in use on each account. Account 0 is nobody's.
+/// That of all threads that have no other: of the whole process, where none is opened.
+pub const COMMON: Account = Account(0);
+
+/// Bytes in use on each account.
 static ACCOUNTS: [AtomicI64; 64] = [const { AtomicI64::new(0) }; 64];
 static NEXT: AtomicUsize = AtomicUsize::new(1);
 
 thread_local! {
-    static ACCOUNT: Cell<usize> = const { Cell::new(0) };
+    static ACCOUNT: Cell<Account> = const { Cell::new(COMMON) };
 }
 
 pub struct Counting;
 
 fn book(bytes: i64) {
-    let _ = ACCOUNT.try_with(|account| ACCOUNTS[account.get()].fetch_add(bytes, SeqCst));
+    let _ = ACCOUNT.try_with(|account| ACCOUNTS[account.get().0].fetch_add(bytes, SeqCst));
 }
 
 // SAFETY: passes every call on to the system's allocator.
@@ -49,14 +54,23 @@ unsafe impl GlobalAlloc for Counting {
 
 /// Bytes that this thread's account has in use.
 pub fn in_use() -> i64 {
-    ACCOUNTS[ACCOUNT.get()].load(SeqCst)
+    ACCOUNTS[account().0].load(SeqCst)
 }
 
-/// Runs `test`, watched, on a thread with an account of its own.
-pub fn counted(test: impl FnOnce() + Send + 'static) {
-    watched(move || {
-        ACCOUNT.set(NEXT.fetch_add(1, SeqCst));
-        test();
-        ACCOUNT.set(0);
-    });
+/// This thread's account.
+pub fn account() -> Account {
+    ACCOUNT.get()
+}
+
+/// An account that no other thread has.
+pub fn open() -> Account {
+    Account(NEXT.fetch_add(1, SeqCst))
+}
+
+/// Books what this thread does in `work` on that account.
+pub fn on<R>(account: Account, work: impl FnOnce() -> R) -> R {
+    let before = ACCOUNT.replace(account);
+    let result = work();
+    ACCOUNT.set(before);
+    result
 }

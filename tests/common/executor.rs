@@ -79,11 +79,6 @@ impl<F: Future> Task<F> {
         self.wakes.count() > self.seen
     }
 
-    /// How often it was woken.
-    pub fn wakes(&self) -> usize {
-        self.wakes.count()
-    }
-
     pub fn is_over(&self) -> bool {
         self.future.is_none()
     }
@@ -111,11 +106,6 @@ pub fn run_woken<F: Future>(tasks: &mut [Task<F>], mut ended: impl FnMut(usize, 
             return tasks.iter().filter(|task| task.is_over()).count();
         }
     }
-}
-
-/// Polls once with a waker that does nothing.
-pub fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
-    Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
 }
 
 /// The flag says what the thread is woken for: what it polls may park, and be unparked, too.

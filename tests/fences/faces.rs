@@ -95,11 +95,6 @@ impl Way {
         !matches!(self.face, Face::GetWith | Face::Refresh)
     }
 
-    /// Does the call itself take errors of others?
-    pub fn takes_errors(self) -> bool {
-        self.can_fail() && self.face != Face::Lease
-    }
-
     pub fn can_be_cancelled(self) -> bool {
         self.on == On::Task || self.face == Face::Lease
     }

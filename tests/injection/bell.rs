@@ -25,33 +25,39 @@ struct Bell {
 
 const TABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop_waker);
 
-// SAFETY (of all four): `data` is of `Arc::into_raw`, and counted once for each waker.
-
+/// # Safety
+/// `data` is of `Arc::into_raw` of a bell, which counts each of its wakers once; this one is among them.
 unsafe fn clone(data: *const ()) -> RawWaker {
-    // SAFETY: as said above; the waker that is cloned keeps it alive.
+    // SAFETY: the waker that is cloned keeps it alive.
     let bell = unsafe { &*data.cast::<Bell>() };
     bell.world.call(Hook::CloneWaker);
-    // SAFETY: as said above.
+    // SAFETY: alive, as it was just looked at; the new waker is counted.
     unsafe { Arc::increment_strong_count(data.cast::<Bell>()) };
     RawWaker::new(data, &TABLE)
 }
 
+/// # Safety
+/// As for `clone`, and this waker is used no more.
 unsafe fn wake(data: *const ()) {
-    // SAFETY: as said above; this waker's count goes with it.
+    // SAFETY: this waker's count, which goes with it.
     let bell = unsafe { Arc::from_raw(data.cast::<Bell>()) };
     bell.rung.store(true, SeqCst);
     bell.world.call(Hook::Wake);
 }
 
+/// # Safety
+/// As for `clone`.
 unsafe fn wake_by_ref(data: *const ()) {
-    // SAFETY: as said above.
+    // SAFETY: the waker keeps it alive.
     let bell = unsafe { &*data.cast::<Bell>() };
     bell.rung.store(true, SeqCst);
     bell.world.call(Hook::Wake);
 }
 
+/// # Safety
+/// As for `clone`, and this waker is used no more.
 unsafe fn drop_waker(data: *const ()) {
-    // SAFETY: as said above; this waker's count goes with it.
+    // SAFETY: this waker's count, which goes with it.
     let bell = unsafe { Arc::from_raw(data.cast::<Bell>()) };
     bell.world.call_in_drop(Hook::DropWaker);
 }

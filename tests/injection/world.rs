@@ -20,7 +20,7 @@ use crate::common::Counted;
 use crate::harness::planned;
 use crate::harness::planned_in_drop;
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Hook {
     BuildHasher,
     CloneHasher,

@@ -2,10 +2,12 @@
 
 use std::cell::Cell;
 use std::cell::RefCell;
-use std::panic::resume_unwind;
 
 use brindle::LoadError;
 
+use crate::common::executor::step;
+use crate::harness::Planned;
+use crate::harness::planned;
 use crate::history::Act;
 use crate::history::Brought;
 use crate::history::Error;
@@ -20,8 +22,6 @@ use crate::player::Player;
 use crate::recorder::Call;
 use crate::threads::pause;
 use crate::values::Value;
-use crate::waits::Pend;
-use crate::waits::Planned;
 use crate::waits::caught;
 use crate::waits::drive;
 
@@ -66,7 +66,7 @@ impl Player<'_> {
                 let load = |wanted: Vec<Key>| async move {
                     batch.begin(&wanted);
                     for _ in 0..plan.pauses {
-                        Pend(false).await;
+                        step().await;
                     }
                     batch.bring(&wanted)
                 };
@@ -118,7 +118,7 @@ impl Batch<'_, '_> {
         match self.plan.end {
             End::Value => Ok(values),
             End::Error => Err(error),
-            End::Panic => resume_unwind(Box::new(Planned)),
+            End::Panic => planned(),
         }
     }
 

@@ -17,6 +17,8 @@ mod checker;
 mod computer;
 mod contents;
 mod handmade;
+#[path = "../harness/mod.rs"]
+mod harness;
 mod history;
 mod plans;
 mod player;

@@ -2,10 +2,6 @@
 
 use std::cell::Cell;
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
-use std::panic::catch_unwind;
-use std::panic::resume_unwind;
-use std::pin::Pin;
 use std::pin::pin;
 use std::task::Context;
 use std::task::Poll;
@@ -18,6 +14,10 @@ use brindle::LoadError;
 use brindle::Loaded;
 use brindle::WriteError;
 
+use crate::common::executor::step;
+use crate::harness::Planned;
+use crate::harness::planned;
+use crate::harness::survives;
 use crate::history::Act;
 use crate::history::Brought;
 use crate::history::Error;
@@ -48,9 +48,6 @@ enum Run {
     Brought(Load, Written, u64),
 }
 
-/// What a panic of ours carries.
-pub struct Planned;
-
 /// What came of a call: `None` if it was given up.
 pub type Given<T> = Option<Result<T, Planned>>;
 
@@ -68,27 +65,8 @@ pub fn drive<T>(patience: Patience, future: impl Future<Output = T>, dropping: i
     None
 }
 
-/// Pends once.
-pub struct Pend(pub bool);
-
-impl Future for Pend {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        if std::mem::replace(&mut self.0, true) {
-            return Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    }
-}
-
 pub fn caught<T>(call: impl FnOnce() -> Option<T>) -> Given<T> {
-    match catch_unwind(AssertUnwindSafe(call)) {
-        Ok(value) => value.map(Ok),
-        Err(panic) if panic.is::<Planned>() => Some(Err(Planned)),
-        Err(panic) => resume_unwind(panic),
-    }
+    survives(call).map_or(Some(Err(Planned)), |value| value.map(Ok))
 }
 
 impl Player<'_> {
@@ -132,7 +110,7 @@ impl Player<'_> {
         };
         let infallible = || match loader() {
             Ok(loaded) => loaded.value,
-            Err(_) => resume_unwind(Box::new(Planned)),
+            Err(_) => planned(),
         };
         match plan.loader {
             Loader::GetWith => Ok(cache.get_with(key, infallible)),
@@ -148,7 +126,7 @@ impl Player<'_> {
         let loader = async {
             let load = self.lead(plan, call, run, asked);
             for _ in 0..plan.pauses {
-                Pend(false).await;
+                step().await;
             }
             plan.inside.iter().for_each(|inside| self.play(inside));
             self.bring(plan.end, plan.source, load, call, run)
@@ -157,7 +135,7 @@ impl Player<'_> {
         let infallible = async {
             match loader.as_mut().await {
                 Ok(loaded) => loaded.value,
-                Err(_) => resume_unwind(Box::new(Planned)),
+                Err(_) => planned(),
             }
         };
         match plan.loader {
@@ -190,7 +168,7 @@ impl Player<'_> {
         }
         self.log.resume(call);
         if end == End::Panic {
-            resume_unwind(Box::new(Planned));
+            planned();
         }
         result
     }
@@ -257,7 +235,7 @@ impl Player<'_> {
                     self.begin_write(key, call, run, current.as_ref());
                     drop(current);
                     for _ in 0..plan.pauses {
-                        Pend(false).await;
+                        step().await;
                     }
                     plan.inside.iter().for_each(|inside| self.play(inside));
                     self.write_source(plan, call, run)
@@ -290,7 +268,7 @@ impl Player<'_> {
         self.log.resume(call);
         match &result {
             Ok(loaded) => run.set(Run::Brought(0, Written { id: loaded.value.id, source: plan.source, ttl: None }, 0)),
-            Err(_) if plan.end == End::Panic => resume_unwind(Box::new(Planned)),
+            Err(_) if plan.end == End::Panic => planned(),
             Err(_) => {}
         }
         result

@@ -1,6 +1,5 @@
 //! What is open when the last handle goes: guards, borrows, walks, loads, leases, tasks. Every value is dropped once.
 
-use brindle::Leased;
 use shuttle::future::block_on;
 use shuttle::future::yield_now;
 use shuttle::thread;
@@ -13,6 +12,7 @@ use super::stage::KEY;
 use super::stage::NEAR;
 use super::stage::Small;
 use super::stage::both;
+use super::stage::lease;
 use super::stage::one_of;
 use super::stage::patiently;
 use super::stage::small;
@@ -90,7 +90,7 @@ fn a_lease_outlives_the_cache() {
     play(|| {
         let census = Census::default();
         let cache = counted(&census);
-        let Leased::Lease(lease) = cache.get_or_lease(&9, None) else { unreachable!("nobody else loads") };
+        let lease = lease(&cache, 9);
         let value = census.value(9);
         both(
             move || drop(cache),

@@ -20,6 +20,7 @@ use super::stage::Source;
 use super::stage::both;
 use super::stage::check_idle;
 use super::stage::each;
+use super::stage::lease;
 use super::stage::one_of;
 use super::stage::plain;
 use super::stage::small;
@@ -78,7 +79,7 @@ fn tasks_and_threads_stand_in_one_line_for_leases() {
 fn a_fenced_lease_stores_nothing() {
     play(|| {
         let cache = plain(4);
-        let Leased::Lease(lease) = cache.get_or_lease(&KEY, None) else { unreachable!("nobody else loads") };
+        let lease = lease(&cache, KEY);
         let (filled, written, waited) =
             three(move || lease.fill(1).map_err(|unfilled| unfilled.why), || cache.insert(KEY, 2), || cache.get_with(&KEY, || 3));
         match filled {
@@ -95,7 +96,7 @@ fn a_fenced_lease_stores_nothing() {
 fn a_failed_lease_is_the_answer_to_those_who_wait() {
     play(|| {
         let cache = plain(4);
-        let Leased::Lease(lease) = cache.get_or_lease(&KEY, None) else { unreachable!("nobody else loads") };
+        let lease = lease(&cache, KEY);
         let load = || cache.try_get_with(&KEY, || Ok::<_, &str>(2));
         let ((), one, lease) = three(
             move || lease.fail("down"),
@@ -163,7 +164,7 @@ fn a_leaked_lease_holds_its_key_no_longer_than_its_time() {
     play(|| {
         let (clock, time) = Clock::mock();
         let cache = small(4).load_timeout(TIMEOUT).clock(clock).build().unwrap();
-        let Leased::Lease(lease) = cache.get_or_lease(&KEY, None) else { unreachable!("nobody else loads") };
+        let lease = lease(&cache, KEY);
         let loader = Room::new();
         let take = || match insist(&cache) {
             Some(lease) => loader.alone(|| lease.fill(2).is_ok()),

@@ -49,45 +49,43 @@ fn all_who_miss_at_once_share_one_load() {
     });
 }
 
-#[test]
-fn nothing_from_before_an_invalidation_is_got_after_it() {
-    play(|| {
+/// The source's state becomes 2, and the cache learns of it by one of these ways while others load: who comes after it gets nothing older.
+pub(crate) fn load_beside(ways: &'static [fn(&Small)], load: fn(&Small, &Source) -> u64) {
+    play(move || {
         let (cache, source) = (plain(4), Source::new(1));
-        let load = || cache.get_with(&KEY, || source.read_slowly());
-        let invalidate = || {
+        let load = || load(&cache, &source);
+        let change = || {
             source.write(2);
-            one_of(ENDS)(&cache);
+            one_of(ways)(&cache);
             assert!(matches!(cache.get(&KEY), None | Some(2)));
             assert_eq!(load(), 2);
         };
-        three(load, invalidate, load);
+        three(load, change, load);
         assert!(matches!(cache.get(&KEY), None | Some(2)));
         check_idle(&cache);
     });
 }
 
+fn load(cache: &Small, source: &Source) -> u64 {
+    cache.get_with(&KEY, || source.read_slowly())
+}
+
+#[test]
+fn nothing_from_before_an_invalidation_is_got_after_it() {
+    load_beside(ENDS, load);
+}
+
 #[test]
 fn nothing_from_before_a_write_is_got_after_it() {
-    play(|| {
-        const WRITES: &[fn(&Small)] = &[
-            |cache| _ = cache.insert(KEY, 2),
-            |cache| _ = cache.insert_at(KEY, 2, 7).unwrap(),
-            |cache| _ = cache.insert_with_ttl(KEY, 2, Duration::from_secs(1)),
-            |cache| cache.transaction(|t| t.insert(KEY, 2)).unwrap(),
-            |cache| _ = cache.entry(KEY).and_compute_with(|_| Op::Put(2)),
-            |cache| _ = cache.write_through(KEY, |_| Ok::<_, ()>(2.into())).unwrap(),
-        ];
-        let (cache, source) = (plain(4), Source::new(1));
-        let load = || cache.get_with(&KEY, || source.read_slowly());
-        let write = || {
-            source.write(2);
-            one_of(WRITES)(&cache);
-            assert_eq!(load(), 2);
-        };
-        three(load, write, load);
-        assert!(matches!(cache.get(&KEY), None | Some(2)));
-        check_idle(&cache);
-    });
+    const WRITES: &[fn(&Small)] = &[
+        |cache| _ = cache.insert(KEY, 2),
+        |cache| _ = cache.insert_at(KEY, 2, 7).unwrap(),
+        |cache| _ = cache.insert_with_ttl(KEY, 2, Duration::from_secs(1)),
+        |cache| cache.transaction(|t| t.insert(KEY, 2)).unwrap(),
+        |cache| _ = cache.entry(KEY).and_compute_with(|_| Op::Put(2)),
+        |cache| _ = cache.write_through(KEY, |_| Ok::<_, ()>(2.into())).unwrap(),
+    ];
+    load_beside(WRITES, load);
 }
 
 #[test]

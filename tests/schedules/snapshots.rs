@@ -4,25 +4,20 @@ use super::play::play;
 use super::stage::FAR;
 use super::stage::KEY;
 use super::stage::NEAR;
+use super::stage::Small;
+use super::stage::pair;
 use super::stage::plain;
 use super::stage::three;
+
+fn write_both(cache: &Small, state: u64) {
+    cache.transaction(|t| [KEY, FAR].iter().for_each(|&key| t.insert(key, state))).unwrap();
+}
 
 #[test]
 fn a_snapshot_sees_all_of_a_transaction_or_nothing() {
     play(|| {
-        let cache = plain(4);
-        cache.insert(KEY, 0);
-        cache.insert(FAR, 0);
-        let commit = || {
-            for state in 1..3 {
-                cache
-                    .transaction(|t| {
-                        t.insert(KEY, state);
-                        t.insert(FAR, state);
-                    })
-                    .unwrap();
-            }
-        };
+        let cache = pair(0);
+        let commit = || (1..3).for_each(|state| write_both(&cache, state));
         let snapshot = || {
             let values = cache.get_many_snapshot([&KEY, &FAR]);
             assert!(values[0].is_some() && values[0] == values[1], "{values:?}");
@@ -58,12 +53,7 @@ fn a_snapshot_sees_keys_that_come_and_go_together() {
         let cache = plain(4);
         let toggle = || {
             for state in 0..2 {
-                cache
-                    .transaction(|t| {
-                        t.insert(KEY, state);
-                        t.insert(FAR, state);
-                    })
-                    .unwrap();
+                write_both(&cache, state);
                 cache
                     .transaction(|t| {
                         t.invalidate(&FAR);

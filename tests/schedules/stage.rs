@@ -14,6 +14,8 @@ use std::thread::panicking;
 use brindle::Builder;
 use brindle::Cache;
 use brindle::Clock;
+use brindle::Lease;
+use brindle::Leased;
 use shuttle::rand::Rng;
 use shuttle::rand::thread_rng;
 use shuttle::sync::atomic::AtomicU64;
@@ -40,6 +42,21 @@ pub(crate) fn small<V>(capacity: u64) -> Builder<u64, V, Itself> {
 /// The plainest of them.
 pub(crate) fn plain(capacity: u64) -> Small {
     small(capacity).build().expect("it can be built")
+}
+
+/// The same, with one value for keys of two stripes.
+pub(crate) fn pair(value: u64) -> Small {
+    let cache = plain(4);
+    [KEY, FAR].iter().for_each(|&key| _ = cache.insert(key, value));
+    cache
+}
+
+/// The lease of a key that nobody loads.
+pub(crate) fn lease<V: Clone>(cache: &Small<V>, key: u64) -> Lease<u64, V> {
+    match cache.get_or_lease(&key, None) {
+        Leased::Lease(lease) => lease,
+        _ => unreachable!("nobody else loads"),
+    }
 }
 
 /// Two threads.

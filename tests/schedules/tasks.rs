@@ -11,6 +11,7 @@ use shuttle::future::yield_now;
 use shuttle::thread;
 
 use super::loads::ENDS;
+use super::loads::load_beside;
 use super::play::play;
 use super::stage::FAR;
 use super::stage::KEY;
@@ -44,23 +45,12 @@ fn tasks_and_threads_share_one_load() {
 
 #[test]
 fn nothing_from_before_an_invalidation_reaches_a_later_task() {
-    play(|| {
-        let (cache, source) = (plain(4), Source::new(1));
-        let load = || {
-            block_on(cache.get_with_async(&KEY, async {
-                let state = source.read();
-                yield_now().await;
-                state
-            }))
-        };
-        let invalidate = || {
-            source.write(2);
-            one_of(ENDS)(&cache);
-            assert_eq!(load(), 2);
-        };
-        three(load, invalidate, load);
-        assert!(matches!(cache.get(&KEY), None | Some(2)));
-        check_idle(&cache);
+    load_beside(ENDS, |cache, source| {
+        block_on(cache.get_with_async(&KEY, async {
+            let state = source.read();
+            yield_now().await;
+            state
+        }))
     });
 }
 

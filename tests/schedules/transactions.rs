@@ -13,6 +13,7 @@ use super::stage::both;
 use super::stage::check_idle;
 use super::stage::each;
 use super::stage::one_of;
+use super::stage::pair;
 use super::stage::plain;
 use super::stage::three;
 
@@ -51,9 +52,7 @@ fn who_saw_a_new_value_sees_no_old_one() {
 #[test]
 fn transfers_keep_the_sum() {
     play(|| {
-        let cache = plain(4);
-        cache.insert(KEY, 10);
-        cache.insert(FAR, 10);
+        let cache = pair(10);
         let transfer = |from: u64, to: u64| {
             let moved = |t: &mut Transaction<'_, u64, u64, Itself>| {
                 // In the middle of the other's commit they may be absent.
@@ -112,9 +111,7 @@ fn of_those_who_expect_one_state_one_commits() {
 fn what_a_transaction_read_is_so_still_when_it_commits() {
     play(|| {
         // Two doctors on call: each may leave while the other stays.
-        let cache = plain(4);
-        cache.insert(KEY, 1);
-        cache.insert(FAR, 1);
+        let cache = pair(1);
         let leave = |own: u64, other: u64| {
             cache
                 .try_transaction(|t| {
