@@ -87,7 +87,7 @@ impl Future for Loading {
         let (shared, key, writes, says) = (Arc::clone(&self.shared), self.key, self.writes, self.says);
         let slot = *self.slot.get_or_insert_with(|| shared.open(key, writes, says));
         let mut slots = shared.slots.lock().unwrap();
-        match slots[slot].outcome.clone() {
+        match slots[slot].outcome {
             Some(outcome) => {
                 slots[slot].gone = true;
                 Poll::Ready(outcome)

@@ -110,7 +110,6 @@ impl World {
         let future: Pin<Box<dyn Future<Output = Done>>> = match kind {
             Kind::LoadMany => Box::pin(async move {
                 let keys = [key, (key + 1) % KEYS as u8];
-                let _ = loading;
                 let load = |wanted: Vec<u8>| {
                     let each: Vec<Loading> = wanted.iter().map(|&key| Loading::new(&shared, key)).collect();
                     async move {
@@ -127,7 +126,7 @@ impl World {
                 Done::Read(keys.into_iter().zip(values).collect())
             }),
             Kind::Reload => Box::pin(async move { Done::Read(vec![(key, cache.reload_async(&key, loading).await.ok())]) }),
-            _ if dice % 4 == 0 => Box::pin(async move {
+            _ if dice.is_multiple_of(4) => Box::pin(async move {
                 let loading = loading.silent();
                 let load = async { loading.await.map(|loaded| loaded.value) };
                 Done::Read(vec![(key, cache.try_get_with_async(&key, load).await.ok())])
