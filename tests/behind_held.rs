@@ -292,10 +292,10 @@ fn what_others_do_to_a_pending_key_does_not_keep_its_value_from_the_sink() {
 
 #[test]
 fn a_newer_source_version_in_the_place_of_a_pending_value_stays() {
-    let cache: Cache<u64, u64> = Cache::new(100);
+    let cache: Cache<u64, u64> = Cache::builder().versioned_by(|_, &value| value).build().unwrap();
     let behind = builder(&cache, Model::default()).build();
     behind.insert(1, 7).unwrap();
-    cache.insert_at(1, 8, 5).unwrap();
+    cache.insert_at(1, 8, 8).unwrap();
     behind.flush().unwrap();
     assert_eq!(cache.get(&1), Some(8));
 }
@@ -428,4 +428,41 @@ fn a_released_entry_that_has_expired_is_not_read() {
     assert_eq!(cache.get(&1), Some(1));
     hand.advance(std::time::Duration::from_secs(11));
     assert_eq!(cache.get(&1), None);
+}
+
+/// A value that is read between two writes of a key has a source version, and the second write none that anybody knew: still it is older.
+#[test]
+fn what_a_load_reads_between_two_writes_of_its_key_goes_with_the_second() {
+    let source = Arc::new(Mutex::new((0, 5)));
+    let cache: Cache<u64, u64> = Cache::new(100);
+    let meanwhile: Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>> = Arc::default();
+    let sink = {
+        let (source, meanwhile) = (Arc::clone(&source), Arc::clone(&meanwhile));
+        move |batch: &[brindle::Pending<u64, u64>]| {
+            for item in batch {
+                let mut row = source.lock().unwrap();
+                *row = (*item.value(), row.1 + 1);
+            }
+            let act = meanwhile.lock().unwrap().take();
+            act.into_iter().for_each(|act| act());
+            Ok::<_, std::convert::Infallible>(())
+        }
+    };
+    let behind = brindle::WriteBehind::builder(cache.clone(), sink).build();
+    behind.insert(1, 7).unwrap();
+    *meanwhile.lock().unwrap() = Some(Box::new({
+        let (behind, cache, source) = (behind.clone(), cache.clone(), Arc::clone(&source));
+        move || {
+            behind.try_insert(1, 8).unwrap();
+            assert!(cache.invalidate(&1));
+            let Leased::Lease(lease) = cache.get_or_lease(&1, None) else { panic!("it is not there") };
+            let (value, version) = *source.lock().unwrap();
+            lease.fill_loaded(Loaded::new(value).at(version)).unwrap();
+        }
+    }));
+    behind.flush().unwrap();
+    behind.flush().unwrap();
+    assert_eq!(*source.lock().unwrap(), (8, 7));
+    assert!(behind.is_empty());
+    assert_ne!(cache.get(&1), Some(7), "the source has 8, and the cache was told so");
 }

@@ -86,16 +86,17 @@ impl<K: Eq, V> Core<K, V> {
     }
 
     /// The source has what a held entry says. Whatever read the source before may not be stored any more; and what came into the entry's
-    /// place may have done so: it goes, unless it is held itself or its source is newer.
+    /// place may have done so: it goes, unless it is held itself or its source is newer than the one that the entry came with.
     pub(crate) fn written(&self, hash: u64, entry: &EntryRef<K, V>) {
         let mut compared = Ok(());
         self.transition(hash, |locked, now| {
             let released = locked.release(entry.hold(), self.idle_from(now));
+            let claim = locked.claim_of(entry.hold());
             // The keys' `Eq` may panic.
             compared = catch_unwind(AssertUnwindSafe(|| {
                 locked.fence(hash, entry.key());
                 let other = if released { None } else { locked.find(hash, entry.key(), now) };
-                if let Some(other) = other.filter(|other| other.is_outdated(entry.version())) {
+                if let Some(other) = other.filter(|other| other.is_outdated(claim)) {
                     locked.take_out(other, Cause::Invalidated, now);
                 }
             }));
@@ -103,7 +104,7 @@ impl<K: Eq, V> Core<K, V> {
                 // Then what may be the key's goes: that costs others a miss, and nobody reads what is older.
                 locked.fence_all();
                 if !released {
-                    locked.take_out_outdated(hash, entry.version(), now);
+                    locked.take_out_outdated(hash, claim, now);
                 }
             }
         });

@@ -103,7 +103,10 @@ impl<K, V> Seat<K, V> {
             return Came::Nothing;
         }
         // Nobody waits for this: if the lock is taken, what he brings for a group that ended before he begins is not stored.
-        if let Some(locked) = self.core.table.stripe_number(self.core.table.stripe_of(self.hash)).try_lock() {
+        // Nor if he came so late that it is another's, whose load may have begun before.
+        if let Some(locked) = self.core.table.stripe_number(self.core.table.stripe_of(self.hash)).try_lock()
+            && self.flight.lease() == token
+        {
             locked.renew(&self.flight);
         }
         Came::Lead(Lease::new(&self.core, self.hash, Arc::clone(&self.flight), token))

@@ -2,12 +2,12 @@
 //! released.
 
 use crate::event::Cause;
-use crate::rule::version::Version;
 use crate::sync::Ordering;
 
 use super::index::ordinal;
 use super::locked::Locked;
 use super::locked::Resident;
+use super::node::CLAIMED;
 use super::node::HASH_MASK;
 use super::node::HELD;
 use super::node::RETIRED;
@@ -47,10 +47,15 @@ impl<'a, K, V> Locked<'a, K, V> {
         true
     }
 
-    /// Takes out all that has this hash and is outdated by `version`: for a key that could not be compared.
-    pub(crate) fn take_out_outdated(&mut self, hash: u64, version: Version, now: u64) {
+    /// The source version that the writer of an entry knew it to have, if any.
+    pub(crate) fn claim_of(&self, pinned: &Pinned<K, V>) -> Option<u64> {
+        self.node(pinned.slot()).has(CLAIMED).then(|| pinned.version().source())
+    }
+
+    /// Takes out all that has this hash and is outdated by a write of the source: for a key that could not be compared.
+    pub(crate) fn take_out_outdated(&mut self, hash: u64, claim: Option<u64>, now: u64) {
         let find = |locked: &Self| -> Option<Resident<'a, K, V>> {
-            let is = |slot| locked.node(slot).hash() == hash & HASH_MASK && locked.resident(slot).is_outdated(version);
+            let is = |slot| locked.node(slot).hash() == hash & HASH_MASK && locked.resident(slot).is_outdated(claim);
             locked.index().find(hash, is).map(|spot| locked.resident(spot.slot))
         };
         while let Some(resident) = find(self) {
@@ -60,8 +65,9 @@ impl<'a, K, V> Locked<'a, K, V> {
 }
 
 impl<K, V> Resident<'_, K, V> {
-    /// May the source have had it before it had this version?
-    pub(crate) fn is_outdated(&self, version: Version) -> bool {
-        !self.is_held() && self.reached() <= version.source()
+    /// May the source have had it before it had what was just written there, at this version? Where that says nothing of its version, it
+    /// may, whatever it was.
+    pub(crate) fn is_outdated(&self, claim: Option<u64>) -> bool {
+        !self.is_held() && claim.is_none_or(|source| self.reached() <= source)
     }
 }
