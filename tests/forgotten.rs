@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use brindle::Cache;
 use brindle::Clock;
+use brindle::EqualSource;
+use brindle::Leased;
 use brindle::Loaded;
 use brindle::MockClock;
 use brindle::Ordering;
@@ -275,4 +277,39 @@ fn a_tombstone_stays_for_its_time_by_the_systems_clock() {
             }
         }
     });
+}
+
+/// What was written over a state goes, and the state stays dead, though several may have one source version.
+#[test]
+fn a_state_that_was_written_over_does_not_come_back_when_its_successor_goes() {
+    let leave: [fn(&Cache<u64, &str>); 3] =
+        [|cache| assert!(cache.invalidate(&1)), |cache| cache.set_capacity(0), |cache| cache.clear()];
+    for leave in leave {
+        let cache: Cache<u64, &str> = Cache::builder().equal_source(EqualSource::Replace).max_capacity(10).build().unwrap();
+        cache.insert_at(1, "state 5", 5).unwrap();
+        cache.insert(1, "written over it");
+        assert!(cache.insert_at(1, "state 5", 5).is_err());
+        leave(&cache);
+        cache.set_capacity(10);
+        assert!(cache.insert_at(1, "state 5", 5).is_err());
+        assert_eq!(cache.get(&1), None);
+        let loaded = cache.load(&1, || Ok::<_, ()>(Loaded::new("loaded").at(5)));
+        assert_eq!((loaded, cache.get(&1)), (Ok("loaded"), Some("loaded")), "whoever loads has read it later");
+    }
+}
+
+/// That some tombstone was lost lets no load in which the key's own keeps out.
+#[test]
+fn a_tombstone_that_is_there_keeps_loads_out_whatever_else_is_forgotten() {
+    for lost in [false, true] {
+        let cache: Cache<u64, &str> = Cache::builder().stripes(1).tombstone_capacity(2).build().unwrap();
+        if lost {
+            cache.invalidate_at(&8, 1);
+        }
+        cache.invalidate_at(&9, 1);
+        cache.invalidate_at(&1, 9);
+        let Leased::Lease(lease) = cache.get_or_lease(&1, None) else { panic!("it is absent") };
+        assert!(lease.fill_loaded(Loaded::new("of a copy that lags").at(3)).is_err(), "{lost}");
+        assert_eq!(cache.get(&1), None, "{lost}");
+    }
 }

@@ -68,25 +68,38 @@ pub enum WhenForgotten {
 pub(crate) struct Dead {
     // The fields are in the order in which they decide which of two is greater.
     source: u64,
-    /// Whether the source itself is dead too.
-    inclusive: bool,
+    extent: Extent,
     revision: u64,
+}
+
+/// Whether the source itself is dead too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Extent {
+    Below,
+    UpTo,
+    /// It is even where several states share a source: the last of them was written over.
+    Over,
 }
 
 impl Dead {
     /// Dead at and below `version`: it was invalidated or removed, and its source may not write it again.
     pub(crate) const fn up_to(version: Version) -> Self {
-        Self::new(version, true)
+        Self::new(version, Extent::UpTo)
     }
 
-    /// Dead below `version`, which left the cache though nothing newer is known, and so may come back. Not for a
-    /// state that only inherited its source from an earlier one: that earlier one must not come back.
+    /// Dead at and below `version`, of a state that only inherited its source from an earlier one: that earlier one was written over, and
+    /// must not come back.
+    pub(crate) const fn over(version: Version) -> Self {
+        Self::new(version, Extent::Over)
+    }
+
+    /// Dead below `version`, which left the cache though nothing newer is known, and so may come back.
     pub(crate) const fn below(version: Version) -> Self {
-        Self::new(version, false)
+        Self::new(version, Extent::Below)
     }
 
-    const fn new(version: Version, inclusive: bool) -> Self {
-        Self { source: version.source(), inclusive, revision: version.revision() }
+    const fn new(version: Version, extent: Extent) -> Self {
+        Self { source: version.source(), extent, revision: version.revision() }
     }
 
     /// The same as a floor: without the revision, which says nothing of other keys.
@@ -106,7 +119,11 @@ impl Dead {
 
     /// Whether a write at `source` is news to the dead.
     fn admits(self, source: u64, equal: EqualSource) -> bool {
-        let may_equal = !self.inclusive || equal == EqualSource::Replace;
+        let may_equal = match self.extent {
+            Extent::Below => true,
+            Extent::UpTo => equal == EqualSource::Replace,
+            Extent::Over => false,
+        };
         source > self.source || (source == self.source && may_equal)
     }
 }

@@ -170,8 +170,13 @@ impl<'a, K: Eq, V> Locked<'a, K, V> {
     /// A load began after all that is known of the key, or it would be fenced: floors and what was forgotten do not hold it back,
     /// and the source that it read is still the newest if it is not older than the newest known.
     fn check_leased(&mut self, source: u64, current: Option<Version>, known: Known) -> Result<(), Refusal<'a, K, V>> {
-        let known = if matches!(known, Known::Buried(_)) { known } else { Known::Nothing };
-        let Err(newer) = admit_source(current, known, source, EqualSource::Replace) else { return Ok(()) };
+        let newest = current.or(match known {
+            Known::Buried(dead) => Some(dead.version()),
+            // Whatever else is forgotten, this is still there.
+            Known::Forgotten(least) => Some(least),
+            Known::Floor(_) | Known::Nothing => None,
+        });
+        let Some(newer) = newest.filter(|newest| source < newest.source()) else { return Ok(()) };
         self.state.counts.loads_older += 1;
         Err(Refusal::Superseded(newer))
     }

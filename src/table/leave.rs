@@ -98,12 +98,13 @@ pub(super) fn dead_of<K, V>(node: &Node<K, V>, version: Version, cause: Cause) -
         return None;
     }
     if node.is_unsure() {
-        return Some(Dead::up_to(version).floor());
+        return Some(Dead::over(version).floor());
     }
     Some(match cause {
         // The source's newest word may well be this version still: it may come back. What replaced it without a word from the
         // source may not.
         Cause::Evicted | Cause::Expired if node.has(CLAIMED) => Dead::below(version),
-        _ => Dead::up_to(version),
+        _ if node.has(CLAIMED) => Dead::up_to(version),
+        _ => Dead::over(version),
     })
 }

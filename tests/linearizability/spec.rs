@@ -19,6 +19,7 @@ use crate::history::Written;
 use crate::rules::Memory;
 use crate::rules::Rules;
 use crate::state::Entry;
+use crate::state::Extent;
 use crate::state::KeyState;
 use crate::state::OpenLoad;
 use crate::state::Turn;
@@ -217,7 +218,7 @@ impl Spec<'_> {
         state.fence();
         let (stays, mut goes) = self.told(state, source);
         if let Some(goes) = &mut goes {
-            goes.bury(source, false);
+            goes.bury(source, Extent::Below);
         }
         let (stays, goes) = (stays.filter(|_| done != Some(true)), goes.filter(|_| done != Some(false)));
         stays.into_iter().chain(goes).collect()

@@ -39,11 +39,21 @@ pub struct Entry {
     pub due: Option<u64>,
 }
 
-/// The source has said that states below this version are old; if `inclusive` those at it too.
+/// The source has said that states below this version are old.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Dead {
     pub source: u64,
-    pub inclusive: bool,
+    pub extent: Extent,
+}
+
+/// Are those at it old too?
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Extent {
+    Below,
+    /// They are, unless several states may share a source.
+    UpTo,
+    /// They are at any rate: they were written over.
+    Over,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -65,7 +75,12 @@ pub struct Turn {
 
 impl Dead {
     pub fn admits(self, source: u64, replaces_equal: bool) -> bool {
-        source > self.source || source == self.source && (!self.inclusive || replaces_equal)
+        let may_equal = match self.extent {
+            Extent::Below => true,
+            Extent::UpTo => replaces_equal,
+            Extent::Over => false,
+        };
+        source > self.source || source == self.source && may_equal
     }
 }
 
@@ -98,16 +113,16 @@ impl KeyState {
         }
     }
 
-    pub fn bury(&mut self, source: u64, inclusive: bool) {
+    pub fn bury(&mut self, source: u64, extent: Extent) {
         if source > 0 {
-            self.dead = self.dead.max(Some(Dead { source, inclusive }));
+            self.dead = self.dead.max(Some(Dead { source, extent }));
         }
     }
 
     /// The entry goes because somebody said so: its source may not write it again.
     pub fn remove(&mut self) {
         if let Some(entry) = self.entry.take() {
-            self.bury(entry.source, true);
+            self.bury(entry.source, if entry.claimed { Extent::UpTo } else { Extent::Over });
         }
     }
 
@@ -115,7 +130,7 @@ impl KeyState {
     /// state from which it did is older.
     pub fn vanish(&mut self) {
         if let Some(entry) = self.entry.take() {
-            self.bury(entry.source, !entry.claimed);
+            self.bury(entry.source, if entry.claimed { Extent::Below } else { Extent::Over });
         }
     }
 }
