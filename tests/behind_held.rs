@@ -430,12 +430,15 @@ fn a_released_entry_that_has_expired_is_not_read() {
     assert_eq!(cache.get(&1), None);
 }
 
+/// What is done while the sink writes.
+type Act = Box<dyn FnOnce() + Send>;
+
 /// A value that is read between two writes of a key has a source version, and the second write none that anybody knew: still it is older.
 #[test]
 fn what_a_load_reads_between_two_writes_of_its_key_goes_with_the_second() {
     let source = Arc::new(Mutex::new((0, 5)));
     let cache: Cache<u64, u64> = Cache::new(100);
-    let meanwhile: Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>> = Arc::default();
+    let meanwhile: Arc<Mutex<Option<Act>>> = Arc::default();
     let sink = {
         let (source, meanwhile) = (Arc::clone(&source), Arc::clone(&meanwhile));
         move |batch: &[brindle::Pending<u64, u64>]| {
