@@ -20,21 +20,17 @@ impl World {
             Kind::Commit => {
                 self.commit(key, dice);
             }
+            Kind::News => {
+                let commit = self.commit(key, dice);
+                if dice >> 8 & 1 == 0 { self.arrive(commit)? } else { self.arrive_dead(commit) }
+            }
             Kind::Event => {
-                let Some(commit) = self.event(dice) else { return Ok(()) };
-                let value = self.instance(commit, self.step, Origin::Event);
-                let stored = self.cache.insert_at(commit.key, value, commit.lsn).is_ok();
-                self.tell(commit.key, commit.lsn);
-                if stored {
-                    self.check_sealed(commit)?;
-                    self.fence(commit.key, 0);
+                if let Some(commit) = self.event(dice) {
+                    self.arrive(commit)?;
                 }
             }
             Kind::InvalidateAt => {
-                let Some(commit) = self.event(dice) else { return Ok(()) };
-                let done = self.cache.invalidate_at(&commit.key, commit.lsn);
-                self.tell(commit.key, commit.lsn);
-                if done { self.fence(commit.key, 0) } else { self.fence_loads(commit.key) }
+                self.event(dice).into_iter().for_each(|commit| self.arrive_dead(commit));
             }
             Kind::Insert => self.insert(key, dice),
             Kind::Update => {
@@ -56,19 +52,19 @@ impl World {
             Kind::Invalidate => {
                 let seal = self.seals(key);
                 self.cache.invalidate(&key);
-                self.fence(key, seal);
+                self.removed(key, seal);
             }
             Kind::Remove => {
                 let seal = self.seals(key);
                 let removed = self.cache.remove(&key);
                 self.judge_now(key, removed)?;
-                self.fence(key, seal);
+                self.removed(key, seal);
             }
             Kind::RemoveIf => {
                 let seal = self.seals(key);
                 let removed = self.cache.remove_if(&key, |_, _| true);
                 self.judge_now(key, removed)?;
-                self.fence(key, seal);
+                self.removed(key, seal);
             }
             Kind::KeepIf => {
                 self.cache.remove_if(&key, |_, _| false);
@@ -83,12 +79,12 @@ impl World {
                     other != key
                 });
                 self.said.loads_fenced = stayed.map(|stayed| (self.step, stayed));
-                self.fence(key, seal);
+                self.removed(key, seal);
             }
             Kind::Clear => {
                 let seals: Vec<u64> = (0..KEYS as u8).map(|key| self.seals(key)).collect();
                 self.cache.clear();
-                (0..KEYS as u8).for_each(|key| self.fence(key, seals[usize::from(key)]));
+                (0..KEYS as u8).for_each(|key| self.removed(key, seals[usize::from(key)]));
             }
             Kind::EndGroup => {
                 let group = (dice % 2) as u8;
@@ -120,6 +116,25 @@ impl World {
             _ => {}
         }
         Ok(())
+    }
+
+    /// The source tells of a state, with its value.
+    fn arrive(&mut self, commit: Commit) -> Checked {
+        let value = self.instance(commit, self.step, Origin::Event);
+        let stored = self.cache.insert_at(commit.key, value, commit.lsn).is_ok();
+        self.tell(commit.key, commit.lsn);
+        if stored {
+            self.check_sealed(commit)?;
+            self.fence(commit.key, 0);
+        }
+        Ok(())
+    }
+
+    /// The same, without it.
+    fn arrive_dead(&mut self, commit: Commit) {
+        let done = self.cache.invalidate_at(&commit.key, commit.lsn);
+        self.tell(commit.key, commit.lsn);
+        if done { self.fence(commit.key, 0) } else { self.fence_loads(commit.key) }
     }
 
     /// An ordinary write of what was just committed has returned.
@@ -158,8 +173,8 @@ impl World {
                     Some(commit) => commit,
                     None => continue,
                 },
-                2 => self.commit((dice % 3) as u8, dice),
-                _ => self.source.state((dice % 3) as u8),
+                2 => self.commit((dice % KEYS as u64) as u8, dice),
+                _ => self.source.state((dice % KEYS as u64) as u8),
             };
             if plan.iter().any(|(_, other, _)| other.key == commit.key) {
                 continue;
@@ -202,7 +217,7 @@ impl World {
                     self.fence_loads(commit.key);
                 }
                 2 => self.wrote(commit, seal),
-                3 => self.fence(commit.key, seal),
+                3 => self.removed(commit.key, seal),
                 _ => {}
             }
         }

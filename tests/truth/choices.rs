@@ -19,7 +19,7 @@ use crate::source::Value;
 use crate::tasks::Loading;
 use crate::tasks::Shared;
 
-pub const KEYS: usize = 3;
+pub const KEYS: usize = 6;
 pub const GROUPS: usize = 2;
 
 /// Keys that lie far apart, that differ only in bits that tombstones do not keep, or that are all alike.

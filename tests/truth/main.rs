@@ -1,9 +1,9 @@
 //! A source of truth and a cache that is told of it late, twice, in any order or never: whatever has been said of a key's state, no read
 //! that begins later yields a value that the source had before it.
 //!
-//! Logical threads move a step at a time, in an order drawn from a seed, with every choice of the builder drawn too: leases in the hand,
-//! futures polled by hand, transactions, a clock that is set. `judge.rs` knows what was said; `world.rs` has the cache and does the steps.
-//! What fails is shrunk to the steps that it needs. For more: `SEEDS=1000000 FIRST=7 cargo test --release --test truth -- --nocapture`.
+//! Logical threads move a step at a time, in an order drawn from a seed, with every choice of the builder and the kinds of steps drawn too:
+//! leases in the hand, futures polled by hand, transactions, a clock that is set. `judge.rs` knows what was said; `world.rs` has the cache
+//! and does the steps. What fails is shrunk to the steps that it needs. For more: `SEEDS=1000000 FIRST=7 cargo test --release --test truth -- --nocapture`.
 
 #![allow(unreachable_pub)]
 
@@ -62,7 +62,8 @@ fn nothing_old_is_read_after_its_successor_was_told_of() {
         let first = number("FIRST").unwrap_or(1);
         for seed in first..first + number("SEEDS").unwrap_or(1_500) {
             let mut rng = Rng::new(seed);
-            let steps: Vec<Step> = (0..LENGTH).map(|_| Step::draw(&mut rng)).collect();
+            let kinds = steps::some(&mut rng);
+            let steps: Vec<Step> = (0..LENGTH).map(|_| Step::draw(&mut rng, &kinds)).collect();
             if wrong(seed, &steps).is_some() {
                 let steps = shrink(seed, steps);
                 let why = wrong(seed, &steps).expect("it still fails");

@@ -5,6 +5,8 @@ use crate::common::Rng;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Commit,
+    /// A commit that the source tells of at once.
+    News,
     Event,
     InvalidateAt,
     Insert,
@@ -47,6 +49,9 @@ const KINDS: &[Kind] = &[
     Kind::Commit,
     Kind::Commit,
     Kind::Commit,
+    Kind::News,
+    Kind::News,
+    Kind::News,
     Kind::Event,
     Kind::Event,
     Kind::Event,
@@ -116,9 +121,18 @@ pub struct Step {
     pub dice: u64,
 }
 
+/// The kinds of one run: about half of all. What rarely meets in a run of everything meets often in one of little.
+pub fn some(rng: &mut Rng) -> Vec<Kind> {
+    let mut distinct = KINDS.to_vec();
+    distinct.dedup();
+    distinct.retain(|_| rng.below(2) == 0);
+    let some: Vec<Kind> = KINDS.iter().copied().filter(|kind| distinct.contains(kind)).collect();
+    if some.is_empty() { KINDS.to_vec() } else { some }
+}
+
 impl Step {
-    pub fn draw(rng: &mut Rng) -> Self {
-        let kind = KINDS[rng.below(KINDS.len() as u64) as usize];
+    pub fn draw(rng: &mut Rng, kinds: &[Kind]) -> Self {
+        let kind = kinds[rng.below(kinds.len() as u64) as usize];
         Step { kind, key: rng.below(crate::choices::KEYS as u64) as u8, dice: rng.below(1 << 32) }
     }
 }

@@ -143,11 +143,15 @@ impl World {
     /// The version of what a write or removal ends for good.
     pub fn seals(&self, key: u8) -> u64 {
         let Some(value) = self.resident(key) else { return 0 };
-        let known = match self.instances[value.id].origin {
+        match self.instances[value.id].origin {
             Origin::Event | Origin::Load { claims: true } => value.lsn,
             Origin::Load { claims: false } | Origin::Local => 0,
-        };
-        if self.choices.equal == EqualSource::Refuse { known } else { 0 }
+        }
+    }
+
+    /// What was removed may come again at its own version where several states may share one; what was written over may not.
+    pub fn removed(&mut self, key: u8, seal: u64) {
+        self.fence(key, if self.choices.equal == EqualSource::Refuse { seal } else { 0 });
     }
 
     pub fn fence(&mut self, key: u8, seal: u64) {
