@@ -55,8 +55,9 @@ pub enum EqualSource {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum WhenForgotten {
-    /// It is refused until the lost tombstone would have gone anyway: nothing old comes back. Loads go on filling
-    /// the cache.
+    /// It is refused until the lost tombstone would have gone anyway: nothing of what that kept out comes back. Loads go on
+    /// filling the cache. What is refused meanwhile fences, and leaves no tombstone of its own: of two such writes that both come late,
+    /// the older may be taken if it is the one that comes after that time.
     #[default]
     Refuse,
     /// It is accepted: a write that comes late may bring back what was invalidated.
