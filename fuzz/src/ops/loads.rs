@@ -79,9 +79,7 @@ impl Trial {
     /// A write through the cache of a source version that was no news: an entry as new stays, any other leaves.
     fn came_late(&mut self, key: u8, source: u64) {
         self.model.fence(key);
-        if self.model.live(key).is_some_and(|entry| entry.version.source() < source) {
-            self.model.removed(key);
-        }
+        self.model.ended_at(key, source);
         self.look(key);
     }
 

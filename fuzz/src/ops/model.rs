@@ -31,6 +31,10 @@ pub struct Entry {
     groups: Groups,
     /// The write named its source; else it kept the one that was known.
     claimed: bool,
+    /// The source that it is known to have reached: its own or, as far as the key's own past goes, the one that it kept.
+    reached: u64,
+    /// It may have left by the call that is not over: nobody but the cache knows whether it has reached what the call said.
+    doubtful: bool,
     due: Option<Duration>,
     /// At the latest: when a read counts as use is the cache's business.
     idle: Option<Duration>,
@@ -51,6 +55,8 @@ struct Past {
     /// Of the last entry but the present one.
     former: Option<Version>,
     highest_source: u64,
+    /// The highest source that anybody has said of the key.
+    said: u64,
     dead: Option<Dead>,
     /// The last revision that the listener was told of.
     told: Option<u64>,
@@ -158,6 +164,11 @@ impl Model {
 
     /// A write took effect.
     pub fn wrote(&mut self, key: u8, (id, weight): (usize, u64), version: Version, claim: Claim, ttl: Option<Duration>) {
+        // A fetched value in the place of one that has a floor's source is stored at that, if its own is lower.
+        let atop = self.live(key).filter(|entry| claim.is_fetched() && self.setup.global && !entry.claimed);
+        let atop =
+            atop.is_some_and(|entry| entry.version.source() == version.source() && claim.source() < Some(version.source()));
+        let claim = if atop { Claim::Fetched(None) } else { claim };
         self.check_version(key, version, claim);
         if let Some(old) = self.live(key) {
             self.leave(key, Cause::Replaced);
@@ -169,12 +180,16 @@ impl Model {
         let past = self.past(key);
         past.revision = version.revision();
         past.highest_source = past.highest_source.max(version.source());
+        past.said = past.said.max(claim.source().unwrap_or(0));
+        let reached = claim.source().unwrap_or(past.said.min(version.source()));
         let entry = Entry {
             id,
             version,
             weight: if self.setup.weighted { weight } else { 1 },
             groups: Groups::default(),
             claimed: claim.source().is_some(),
+            reached,
+            doubtful: false,
             due: ttl.or(self.setup.time_to_live.map(|ttl| ttl.0)).map(|ttl| self.now + ttl),
             idle: self.setup.time_to_idle.map(|idle| self.now + idle.0),
             seen: self.now,
@@ -230,15 +245,48 @@ impl Model {
         }
         let exact = !self.setup.global && self.setup.few_tombstones.is_none();
         assert!(!exact || source <= self.past(key).highest_source, "a newer write was refused");
+        // It says that what is being loaded is old, all the same.
+        self.fence(key);
+        self.said(key, source);
+    }
+
+    /// The key has had this source: an older entry goes.
+    fn said(&mut self, key: u8, source: u64) {
+        let past = self.past(key);
+        past.said = past.said.max(source);
+        let Some(entry) = self.live(key) else { return };
+        if entry.reached < source {
+            self.removed(key);
+        } else if self.is_unsure(&entry) {
+            self.entry(key).doubtful = true;
+        }
+    }
+
+    /// May its source be that of a floor, or what is left of one that was forgotten?
+    fn is_unsure(&self, entry: &Entry) -> bool {
+        !entry.claimed && (self.setup.global || self.setup.few_tombstones.is_some())
     }
 
     /// `invalidate_at` said whether it took effect.
     pub fn invalidated_at(&mut self, key: u8, source: u64, done: bool) {
-        let newer = self.live(key).is_some_and(|entry| entry.version.source() >= source);
-        assert_eq!(done, !newer, "invalidate_at({source}) of {:?}", self.live(key));
+        let live = self.live(key);
+        let newer = live.is_some_and(|entry| entry.reached >= source);
+        let unsure = live.is_some_and(|entry| self.is_unsure(&entry));
+        assert!(done == !newer || done && unsure, "invalidate_at({source}) of {live:?}: {done}");
+        let past = self.past(key);
+        past.said = past.said.max(source);
         if done {
             self.removed(key);
             self.bury(key, Dead { source, revivable: true, since: self.now });
+        }
+    }
+
+    /// The same of a call that does not say so.
+    pub fn ended_at(&mut self, key: u8, source: u64) {
+        if self.live(key).is_none_or(|entry| entry.reached < source) {
+            self.invalidated_at(key, source, true);
+        } else {
+            self.said(key, source);
         }
     }
 
@@ -310,7 +358,11 @@ impl Model {
         if !self.leaving.contains_key(&id) {
             let entry = self.entries.get(&key).filter(|entry| entry.id == id).copied();
             let entry = entry.unwrap_or_else(|| panic!("told of value {id} twice, or for nothing"));
-            let allowed = cause == Cause::Evicted || cause == Cause::Expired && self.may_expire(&entry);
+            let allowed = match cause {
+                Cause::Evicted => true,
+                Cause::Expired => self.may_expire(&entry),
+                _ => cause == Cause::Invalidated && entry.doubtful,
+            };
             assert!(allowed, "value {id}, which nothing took out, was said to be {cause:?}");
             self.leave(key, cause);
         }
@@ -339,6 +391,7 @@ impl Model {
             assert!(self.leaving.is_empty(), "never told: {:?}", self.leaving.keys());
         }
         self.leaving.clear();
+        self.entries.values_mut().for_each(|entry| entry.doubtful = false);
     }
 
     fn entry(&mut self, key: u8) -> &mut Entry {

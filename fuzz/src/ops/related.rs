@@ -160,10 +160,7 @@ impl Trial {
         }
         match step {
             Step::Remove(_) | Step::Invalidate(_) => self.model.removed(key),
-            Step::InvalidateAt(_, Source(source)) => {
-                let newer = self.model.live(key).is_some_and(|entry| entry.version.source() >= source);
-                self.model.invalidated_at(key, source, !newer);
-            }
+            Step::InvalidateAt(_, Source(source)) => self.model.ended_at(key, source),
             _ => {}
         }
     }

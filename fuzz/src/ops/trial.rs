@@ -168,8 +168,6 @@ impl Trial {
                     Ok(version) => self.model.wrote(key, (id, weight), version, Claim::Written(source.0), None),
                     Err(refused) => {
                         assert_eq!((refused.key, refused.value.id()), (key, id));
-                        // It says that what is being loaded is old, all the same.
-                        self.model.fence(key);
                         self.model.refused(key, source.0, refused.current);
                     }
                 }
