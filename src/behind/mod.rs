@@ -61,7 +61,8 @@ pub use self::sink::Sink;
 ///
 /// Write the keys of a write-behind through it alone. A value that is replaced, removed or invalidated in the cache by other ways while it is pending is
 /// still written; until then a load brings what the source has, which is older. What came into its place by then leaves the cache when it is
-/// written, unless its source version is newer than the one that the written value [has itself](crate::Builder::versioned_by). There is no removal: write a value that says so, an `Option` for example.
+/// written, unless its source version is newer than the one that the written value [has itself](crate::Builder::versioned_by). There is no
+/// removal: write a value that says so, an `Option` for example.
 ///
 /// Close it before you drop the last handle. What is pending then is not written any more; it stays in the cache as any other entry.
 ///

@@ -33,8 +33,8 @@ impl<K, V> Core<K, V> {
 
     /// Called when the cache does not fit.
     fn evict_here(&self, locked: &mut Locked<'_, K, V>, now: u64) {
-        // Half a stripe's share: the stripes are a power of two. Where they outnumber the entries, what just came is enough.
-        let enough = (self.capacity() >> (self.table.stripes().len().ilog2() + 1)).max(1);
+        // Half a stripe's share: the stripes are a power of two.
+        let enough = self.capacity() >> (self.table.stripes().len().ilog2() + 1);
         while locked.can_evict() && locked.stripe_weight() > enough {
             if !locked.evict(self.arm(), now) || self.fits(locked) {
                 return;
